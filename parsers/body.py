@@ -1,0 +1,230 @@
+"""The parts of a mail: which of them a reader sees, as readable lines, and the structured data beside them."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from email.errors import HeaderParseError
+from email.header import decode_header
+from email.message import Message
+from itertools import islice
+from typing import Any, Final, TypeAlias, cast
+
+from parsers.charset import decode
+from parsers.errors import Unreadable
+from parsers.html import read_html
+from parsers.text import Line, plain_lines
+
+MAX_PARTS: Final = 200
+MAX_PART_HEADER: Final = 4096
+MAX_TEXT_PART: Final = 1024 * 1024
+MAX_BLOCK: Final = 64 * 1024
+MAX_BLOCKS: Final = 50
+MAX_OBJECTS: Final = 500
+
+_FOLDED = re.compile(r"[\r\n]+[ \t]*")
+_PARAMETER = re.compile(r';\s*([\w*-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s]*))')
+_URL = re.compile(r"https?://\S+")
+
+JsonObject: TypeAlias = Mapping[str, Any]
+
+
+def header_text(value: str) -> str:
+    """Return a header's text: unfolded, 8-bit octets and encoded words (RFC 2047) by the WHATWG label rule."""
+    text = _FOLDED.sub(" ", str(value)).strip()
+    if not text.isascii():
+        text = decode(text.encode("utf-8", "surrogateescape"))
+    if "=?" not in text:
+        return text
+    try:
+        pieces = cast("list[tuple[bytes | str, str | None]]", decode_header(text))
+    except (HeaderParseError, ValueError):
+        return text
+    return "".join(
+        piece if isinstance(piece, str) else decode(piece, (label or "").partition("*")[0]) for piece, label in pieces
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One leaf of the part tree."""
+
+    path: str
+    """Place in the tree, as in IMAP: ``1.2`` is the second part of the first."""
+    content_type: str
+    parameters: Mapping[str, str]
+    disposition: str
+    filename: str
+    message: Message = field(repr=False)
+
+    @property
+    def octets(self) -> bytes:
+        """Return the content, its transfer encoding undone."""
+        payload = self.message.get_payload(decode=True)
+        return payload if isinstance(payload, bytes) else b""
+
+    @property
+    def is_attached(self) -> bool:
+        """Return whether a reader gets the part as a file, not as text."""
+        return self.disposition == "attachment" or bool(self.filename)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """What the parts say together."""
+
+    lines: tuple[Line, ...]
+    text: str
+    jsonld: tuple[JsonObject, ...]
+    parts: tuple[Part, ...]
+    defects: tuple[str, ...]
+
+
+class _Seen:
+    """The readable lines of one part or group of parts."""
+
+    __slots__ = ("html", "lines")
+
+    def __init__(self, lines: list[Line], *, html: bool = False) -> None:
+        self.lines = lines
+        self.html = html
+
+    @property
+    def weight(self) -> int:
+        return sum(len(_URL.sub("", line.text)) for line in self.lines)
+
+
+class _Reader:
+    """Walks one part tree, gathering what it meets."""
+
+    def __init__(self) -> None:
+        self.parts: list[Part] = []
+        self.blocks: list[str] = []
+        self.count = 0
+
+    def read(self, message: Message, path: str) -> _Seen:
+        self.count += 1
+        if self.count > MAX_PARTS:
+            raise Unreadable(f"the mail holds more than {MAX_PARTS} parts")
+        content = message.get_payload()
+        if not isinstance(content, list):
+            return self._leaf(message, path or "1")
+        kind = message.get_content_type()
+        if kind.startswith("message/"):
+            return _Seen([])
+        children = cast("list[Message]", content)
+        seen = [self.read(child, f"{path}.{place}".lstrip(".")) for place, child in enumerate(children, 1)]
+        if kind == "multipart/alternative":
+            return _richest(seen)
+        return _Seen([line for one in seen for line in one.lines], html=any(one.html for one in seen))
+
+    def _leaf(self, message: Message, path: str) -> _Seen:
+        part = _part_of(message, path)
+        self.parts.append(part)
+        if part.content_type == "application/ld+json":
+            self.blocks.append(_text_of(part))
+        elif part.is_attached:
+            pass
+        elif part.content_type == "text/html":
+            page = read_html(_text_of(part))
+            self.blocks.extend(page.blocks)
+            return _Seen(page.lines, html=True)
+        elif part.content_type == "text/plain":
+            flowed = part.parameters.get("format", "").lower() == "flowed"
+            return _Seen(plain_lines(_text_of(part), flowed=flowed))
+        return _Seen([])
+
+
+def read_body(message: Message) -> Body:
+    """Return what the parts of a message say; raise Unreadable beyond our bounds."""
+    reader = _Reader()
+    lines = reader.read(message, "").lines
+    defects: list[str] = []
+    objects = tuple(islice(_objects(reader.blocks, defects), MAX_OBJECTS + 1))
+    if len(objects) > MAX_OBJECTS:
+        raise Unreadable(f"the mail holds more than {MAX_OBJECTS} JSON-LD objects")
+    return Body(
+        lines=tuple(lines),
+        text="\n".join([line.text for line in lines]),
+        jsonld=objects,
+        parts=tuple(reader.parts),
+        defects=tuple(defects),
+    )
+
+
+def _richest(alternatives: list[_Seen]) -> _Seen:
+    """Return the HTML alternative, unless it is a stub beside the plain one."""
+    html = next((one for one in reversed(alternatives) if one.html and one.lines), None)
+    plain = next((one for one in reversed(alternatives) if not one.html and one.lines), None)
+    if html is None or plain is None:
+        return html or plain or _Seen([])
+    return plain if html.weight * 2 < plain.weight else html
+
+
+def _part_of(message: Message, path: str) -> Part:
+    kind, parameters = _structured(message, "content-type")
+    disposition, more = _structured(message, "content-disposition")
+    if kind.count("/") != 1:
+        kind = message.get_default_type()
+    return Part(
+        path=path,
+        content_type=kind,
+        parameters=parameters,
+        disposition=disposition,
+        filename=more.get("filename", ""),
+        message=message,
+    )
+
+
+def _structured(message: Message, name: str) -> tuple[str, dict[str, str]]:
+    """Return the word and the parameters of a structured header."""
+    raw = next((value for key, value in message.raw_items() if key.lower() == name), "")
+    if len(raw) > MAX_PART_HEADER:
+        raise Unreadable(f"a {name} header is longer than {MAX_PART_HEADER} bytes")
+    text = _FOLDED.sub(" ", str(raw)).encode("utf-8", "replace").decode()
+    word, _, rest = text.partition(";")
+    parameters = {
+        match[1].lower(): (match[2] if match[2] is not None else match[3]) for match in _PARAMETER.finditer(";" + rest)
+    }
+    return word.strip().lower(), parameters
+
+
+def _text_of(part: Part) -> str:
+    octets = part.octets
+    if len(octets) > MAX_TEXT_PART:
+        raise Unreadable(f"a text part is longer than {MAX_TEXT_PART} bytes")
+    return decode(octets, part.parameters.get("charset", ""))
+
+
+def _objects(blocks: list[str], defects: list[str]) -> Iterator[JsonObject]:
+    if len(blocks) > MAX_BLOCKS:
+        raise Unreadable(f"the mail holds more than {MAX_BLOCKS} JSON-LD blocks")
+    for number, block in enumerate(blocks, 1):
+        try:
+            if len(block) > MAX_BLOCK:
+                raise ValueError(f"longer than {MAX_BLOCK} characters")
+            yield from _flat(json.loads(block, parse_float=Decimal, object_pairs_hook=_once, parse_constant=_refuse))
+        except (ValueError, RecursionError, ArithmeticError):
+            defects.append(f"JSON-LD block {number} is not JSON that we read")
+
+
+def _flat(value: Any) -> Iterator[JsonObject]:
+    """Yield the objects of a block: one, a list of them, or the list under ``@graph``."""
+    found = cast("list[Any]", value) if isinstance(value, list) else [value]
+    for one in found:
+        if isinstance(one, dict):
+            item = cast("dict[str, Any]", one)
+            graph = item.get("@graph")
+            yield from (_flat(graph) if isinstance(graph, list) else (item,))
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice")
+    return found
+
+
+def _refuse(_name: str) -> Any:
+    raise ValueError("not a number")

@@ -1,0 +1,294 @@
+"""Fields of a rule to captured texts, and captured texts to values.
+
+A label found twice with different values is never a choice to make: the mail is held `invalid`.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import islice
+from typing import Any, NamedTuple, TypeAlias
+
+from parsers import convert
+from parsers.convert import MAX_VALUE, NotConverted, Value
+from parsers.errors import Incomplete, Invalid, nearest
+from parsers.mail import Mail
+from parsers.rule import Field, From, Pack, Rule, Source, Type
+from parsers.text import CELL, Line, label_key, normal
+
+Values: TypeAlias = Mapping[str, Value]
+Block: TypeAlias = Mapping[str, Any]
+
+_MERGE_FIELD = re.compile(r"\[\[.*\]\]|\{\{.*\}\}|\{[^{}]*>[^{}]*\}|\{%.*%\}|^[A-Z]+(?:_[A-Z]+)+$")
+_MAX_LABEL = 60
+_MAX_NEAREST = 200
+
+
+class Sighting(NamedTuple):
+    """One label seen in the readable text, with what stands for its value."""
+
+    line: int
+    label: str
+    value: str
+    start: int
+    below: str
+    """The line below, where the label stands alone and that line may be its value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """One text taken for a field, and where it stood."""
+
+    field: str
+    source: From
+    label: str
+    line: int
+    """Line of the readable text, from 1; 0 for what stands elsewhere."""
+    label_line: int
+    start: int
+    end: int
+    raw: Any
+    """The text; for JSON-LD, the JSON value."""
+
+
+class Labels:
+    """Every label of one mail's readable text, by its key."""
+
+    def __init__(self, lines: tuple[Line, ...]) -> None:
+        self._seen: dict[str, list[Sighting]] = {}
+        for number, line in enumerate(lines):
+            if line.header:
+                continue
+            if ":" in line.text:
+                self._index(number, line, lines[number + 1] if number + 1 < len(lines) else None)
+            elif len(line.cells) == 2:
+                label, value = line.cells
+                self._add(number, label, value, len(label) + len(CELL), "")
+
+    def of(self, labels: Iterable[str]) -> list[Sighting]:
+        """Return every sighting of some labels."""
+        return [one for label in labels for one in self._seen.get(label_key(label), ())]
+
+    def nearest(self, labels: Iterable[str], known_lines: Collection[int]) -> str | None:
+        """Return the label seen that is nearest to one of `labels`, outside the lines that are accounted for."""
+        seen = {
+            key: free[0].label
+            for key, sightings in self._seen.items()
+            if (free := [one for one in sightings if one.line not in known_lines])
+        }
+        for label in labels:
+            near = nearest(label_key(label), islice(seen, _MAX_NEAREST))
+            if near is not None:
+                return seen[near]
+        return None
+
+    def _index(self, number: int, line: Line, below: Line | None) -> None:
+        offset = 0
+        for place, cell in enumerate(line.cells):
+            head, colon, rest = cell.partition(":")
+            beside = line.cells[place + 1] if place + 1 < len(line.cells) else ""
+            value = rest.strip()
+            start = offset + len(cell) - len(value)
+            if not value and beside and (colon or (place == 0 and len(line.cells) == 2)):
+                value, start = beside, offset + len(cell) + len(CELL)
+            if colon or value:
+                stands_alone = bool(colon) and len(line.cells) == 1 and not value
+                self._add(number, head, value, start, _value_below(line, below) if stands_alone else "")
+            offset += len(cell) + len(CELL)
+
+    def _add(self, number: int, head: str, value: str, start: int, below: str) -> None:
+        key = label_key(head)
+        if 0 < len(key) <= _MAX_LABEL and key[0].isalpha():
+            self._seen.setdefault(key, []).append(Sighting(number + 1, head.strip(), value, start, below))
+
+
+def _value_below(line: Line, below: Line | None) -> str:
+    if below is None or below.gap or line.apart or len(below.cells) != 1 or _opens_label(below.text):
+        return ""
+    return below.text
+
+
+def _opens_label(text: str) -> bool:
+    head, colon, _ = text.partition(":")
+    return bool(colon) and head[:1].isalpha() and len(head) <= _MAX_LABEL
+
+
+class Extraction:
+    """Reads the fields of one rule from one mail (or one JSON-LD block of it)."""
+
+    def __init__(self, mail: Mail, labels: Labels, rule: Rule, block: Block | None) -> None:
+        self._mail = mail
+        self._labels = labels
+        self._rule = rule
+        self._block = block
+        self.captures: list[Capture] = []
+        self.nearest: dict[str, str] = {}
+        sighted = labels.of(label for field in rule.all_fields for label in _labels_of(field))
+        self._stacked = not any(one.value for one in sighted)
+
+    def texts(self) -> dict[str, Any]:
+        """Return each field's raw text; absent optional fields are left out.
+
+        Raises Incomplete naming every field that is missing, Invalid for one that is stated twice.
+        """
+        found: dict[str, Any] = {}
+        missing: list[Field] = []
+        for field in self._rule.all_fields:
+            captures = [capture for source in field.sources for capture in self._look(field.name, source)]
+            if captures:
+                found[field.name] = self._agreed(field, captures)
+            elif field.default is not None:
+                found[field.name] = field.default
+            elif not field.optional:
+                missing.append(field)
+        if missing:
+            raise self._incomplete(missing)
+        return found
+
+    def accounted(self) -> set[int]:
+        """Return the numbers of the lines that a capture or the rule's known noise accounts for."""
+        if self._block is not None:
+            return set(range(1, len(self._mail.lines) + 1))  # the text is not what this rule reads
+        captured = {line for capture in self.captures for line in (capture.line, capture.label_line)}
+        noise = self._rule.ignore_lines
+        return captured | noise.lines(self._mail.text) if noise else captured
+
+    def found_count(self) -> int:
+        """Return how many of the rule's fields the mail states: how near a miss is."""
+        return sum(
+            any(True for source in field.sources for _ in self._look(field.name, source)) for field in self._rule.fields
+        )
+
+    def _agreed(self, field: Field, captures: list[Capture]) -> Any:
+        self.captures += captures
+        if any(isinstance(one.raw, str) and _MERGE_FIELD.search(one.raw) for one in captures):
+            raise Incomplete(
+                f"{self._rule.name}: the field `{field.name}` holds an unresolved merge field: "
+                "the sender's template is broken, ask for a corrected mail",
+                (field.name,),
+            )
+        first = captures[0].raw
+        if any(one.raw != first for one in captures[1:]):
+            places = ", ".join(sorted({_place(one) for one in captures}))
+            raise Invalid(
+                f"{self._rule.name}: the field `{field.name}` is stated with different values ({places}): "
+                "read the mail and enter the event by hand",
+                (field.name,),
+            )
+        return first
+
+    def _incomplete(self, missing: list[Field]) -> Incomplete:
+        parts: list[str] = []
+        known = self.accounted()
+        for field in missing:
+            near = self._labels.nearest(_labels_of(field), known)
+            if near is not None:
+                self.nearest[field.name] = near
+            labels = " or ".join(f"`{label}`" for label in _labels_of(field))
+            wanted = f" (label {labels})" if labels else ""
+            parts.append(f"`{field.name}`{wanted}" + (f", nearest label seen: `{near}`" if near else ""))
+        return Incomplete(
+            f"{self._rule.name}: no value for {'; '.join(parts)}: "
+            f"if the wording changed, add it to the rule ({self._rule.file}:{missing[0].line}) and retry",
+            tuple(field.name for field in missing),
+        )
+
+    def _look(self, field: str, source: Source) -> Iterator[Capture]:
+        """Yield what one source finds."""
+        for label, label_line, line, start, raw in self._finds(source):
+            if raw != "":
+                end = start + len(raw) if isinstance(raw, str) else start
+                yield Capture(
+                    field=field,
+                    source=source.kind,
+                    label=label,
+                    label_line=label_line,
+                    line=line,
+                    start=start,
+                    end=end,
+                    raw=raw,
+                )
+
+    def _finds(self, source: Source) -> Iterator[tuple[str, int, int, int, Any]]:
+        """Yield label, line of the label, line and column of the value, and the value."""
+        if source.kind is From.LABEL:
+            for one in self._labels.of(source.words):
+                if one.value or not self._stacked:
+                    yield one.label, one.line, one.line, one.start, one.value
+                else:
+                    yield one.label, one.line, one.line + 1, 0, one.below
+        elif source.kind is From.JSONLD:
+            name = source.words[0]
+            if self._block is not None and name in self._block:
+                yield name, 0, 0, 0, self._block[name]
+        else:
+            for label, line, start, text in self._look_elsewhere(source):
+                yield label, line, line, start, text
+
+    def _look_elsewhere(self, source: Source) -> Iterator[tuple[str, int, int, str]]:
+        """Yield the label, line, column and text of each find outside labels and JSON-LD."""
+        if source.kind is From.CONST:
+            yield "constant", 0, 0, source.words[0]
+        elif source.kind is From.HEADER:
+            for value in self._mail.headers.get(source.words[0].lower(), ()):
+                yield source.words[0], 0, 0, normal(value)
+        elif source.pattern is not None and source.kind is From.SUBJECT:
+            for value, start, _ in source.pattern.values(self._mail.subject):
+                yield "Subject", 0, start, normal(value)
+        elif source.pattern is not None:
+            text = self._mail.text
+            for value, start, _ in source.pattern.values(text):
+                yield "text", text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start) - 1, normal(value)
+
+
+def _labels_of(field: Field) -> tuple[str, ...]:
+    return tuple(word for source in field.sources if source.kind is From.LABEL for word in source.words)
+
+
+def _place(capture: Capture) -> str:
+    return f"line {capture.line}" if capture.line else capture.label
+
+
+def to_value(field: Field, raw: Any, pack: Pack, rule: Rule) -> Value:
+    """Return the value of a captured text by the field's type; raise Invalid naming the field."""
+    try:
+        return _converted(field, raw, pack)
+    except NotConverted as error:
+        raise Invalid(
+            f"{rule.name}: the field `{field.name}` {error}: read the mail, then mend the rule "
+            f"({rule.file}:{field.line}) or enter the event by hand",
+            (field.name,),
+        ) from error
+
+
+def _converted(field: Field, raw: Any, pack: Pack) -> Value:
+    if raw is None:
+        return None
+    if isinstance(raw, bool):
+        if field.type is not Type.FLAG:
+            raise NotConverted("is true or false where the rule expects something else")
+        return raw
+    if isinstance(raw, int | Decimal):
+        if field.type is Type.MONEY:
+            return convert.bounded_money(Decimal(raw), credit_is_zero=field.credit_is_zero)
+        raw = str(raw) if isinstance(raw, int) else None
+    if not isinstance(raw, str):
+        raise NotConverted(f"is not a {field.type}")
+    return _from_text(field, normal(raw), pack)
+
+
+def _from_text(field: Field, text: str, pack: Pack) -> Value:
+    if not text or len(text) > MAX_VALUE or "\ufffd" in text:
+        raise NotConverted(f"is empty, longer than {MAX_VALUE} characters, or holds characters that are none")
+    if field.pattern is not None and not field.pattern.whole(text):
+        raise NotConverted("does not match the field's pattern")
+    if field.type is Type.MONEY:
+        return convert.read_money(text, pack.money, credit_is_zero=field.credit_is_zero)
+    if field.type is Type.FLAG:
+        return convert.read_flag(text, field.trues, field.falses)
+    if field.type is Type.DATE:
+        return convert.read_moment(text, pack.dates).date()
+    if field.type is Type.DATETIME:
+        return convert.read_moment(text, [form for form in pack.dates if form.has_time])
+    return text

@@ -1,0 +1,213 @@
+"""A mail as rules see it: headers, readable lines, structured data; read once, within bounds.
+
+The octets are parsed once, by the standard library; mail-parser reads dates, addresses and Received from the
+headers alone (it would decode every body a second time), and we walk the part tree ourselves.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.message import Message
+from typing import Any, Final, TypeAlias, cast
+
+from mailparser import MailParser  # pyright: ignore[reportMissingTypeStubs]
+from mailparser.dates import parse_mail_date  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+
+from parsers.body import Body, Part, header_text, read_body
+from parsers.convert import FIRST_YEAR, LAST_YEAR
+from parsers.errors import Unreadable
+from parsers.text import MAX_LINES, MAX_TEXT, Line, normal
+
+MAX_HEADER_BLOCK: Final = 256 * 1024
+MAX_HEADERS: Final = 1000
+MAX_HEADER: Final = 32 * 1024
+MAX_CONTAINERS: Final = 32
+MAX_BOUNDARY_LINES: Final = 2000
+MAX_WORK: Final = 4_000_000
+"""Lines times containers: the standard library looks for every open boundary on every line."""
+_MAX_ADDRESSES: Final = 4096
+_MAX_RECEIVED: Final = 30
+_MAX_DATE: Final = 200
+
+_CONTAINER = re.compile(rb"content-type:\s*(?:multipart|message)/((?:[^\r\n]|\r?\n[ \t])*)")
+_HEADER_END = re.compile(rb"\r?\n\r?\n|\r\r")
+_FOLDED = re.compile(r"[\r\n]+")
+_ZONELESS = re.compile(r"\d\d:\d\d(?::\d\d)?\s*$")
+_WARNING_TAG = re.compile(r"^(?:\[(?:external|ext|caution)[^\]]{0,40}\]|external:|caution:)\s*", re.IGNORECASE)
+
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_ADDRESS = rf"({_ATOM}(?:\.{_ATOM})*)@({_LABEL}(?:\.{_LABEL})+)"
+_MAILBOX = re.compile(
+    rf'(?:(?:"(?:[^"\\\x00-\x1f]|\\[ -~])*"|[A-Za-z0-9!#$%&\'*+/=?^_`{{|}}~. \t-]*)[ \t]*<{_ADDRESS}>|{_ADDRESS})'
+)
+"""One mailbox (RFC 5322, section 3.4) without comments, groups, quoted local parts or 8-bit characters."""
+
+_SINGLETONS = (
+    "from", "sender", "reply-to", "to", "cc", "message-id", "date", "subject", "mime-version", "content-type",
+    "content-transfer-encoding",
+)  # fmt: skip
+
+Headers: TypeAlias = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """What one message says, in the normal form that rules see."""
+
+    headers: Headers
+    """Every header, decoded and unfolded, by lower-case name, in the order of the message."""
+    subject: str
+    from_address: str | None
+    """The one sender, by a grammar of our own; None unless exactly one From names exactly one plain mailbox."""
+    date: dt.datetime | None
+    """The Date header, aware; None when missing, unreadable or without a zone."""
+    local_date: dt.datetime | None
+    """The Date header when it names no zone; naive."""
+    lines: tuple[Line, ...]
+    text: str
+    """The readable lines joined: what ``body`` conditions and ``regex`` fields run on."""
+    jsonld: tuple[Mapping[str, Any], ...]
+    parts: tuple[Part, ...]
+    defects: tuple[str, ...]
+    singleton_duplicates: tuple[str, ...]
+    """Headers that may stand once and stand more often."""
+
+    @property
+    def from_domain(self) -> str | None:
+        """Return the domain of the one sender; None when there is no one sender."""
+        return self.from_address.rpartition("@")[2] if self.from_address else None
+
+    @property
+    def to(self) -> tuple[str, ...]:
+        """Return the addresses that To names, as mail-parser reads them."""
+        return tuple(address for _, address in cast("list[tuple[str, str]]", self._by_mail_parser("to").to or ()))
+
+    @property
+    def received(self) -> tuple[Mapping[str, Any], ...]:
+        """Return the Received headers as mail-parser reads them, the oldest first."""
+        return tuple(cast("list[dict[str, Any]]", self._by_mail_parser("received").received))
+
+    def _by_mail_parser(self, name: str) -> Any:
+        """Return mail-parser's reading of the headers of one name: only who asks pays for it."""
+        few = Message()
+        few.set_payload("")
+        for value in self.headers.get(name, ())[:_MAX_RECEIVED]:
+            few[name] = value[:_MAX_ADDRESSES]
+        return MailParser(few)
+
+    @property
+    def message_id(self) -> str | None:
+        """Return the first Message-ID; None without one."""
+        return next(iter(self.headers.get("message-id", ())), None)
+
+
+def read_mail(raw: bytes) -> Mail:
+    """Return what the octets of one message say; raise Unreadable beyond our bounds."""
+    try:
+        message = _parsed(raw, containers=_checked_containers(raw))
+        body = read_body(message)
+    except RecursionError as error:
+        raise Unreadable("the parts nest too deep") from error
+    if len(body.text) > MAX_TEXT:
+        raise Unreadable(f"the readable text is longer than {MAX_TEXT} characters")
+    if len(body.lines) > MAX_LINES:
+        raise Unreadable(f"the readable text holds more than {MAX_LINES} lines")
+    return _assemble(message, body)
+
+
+def _parsed(raw: bytes, *, containers: int) -> Message:
+    """Return the message tree; a mail of one part need not be looked through for boundaries line by line."""
+    end = None if containers else _HEADER_END.search(raw)
+    if end is None:
+        return message_from_bytes(raw)
+    message = message_from_bytes(raw[: end.end()])
+    if message.is_multipart() or message.get_payload():  # the header ended earlier, at a line that is none
+        return message_from_bytes(raw)
+    message.set_payload(raw[end.end() :].decode("ascii", "surrogateescape"))
+    return message
+
+
+def _checked_containers(raw: bytes) -> int:
+    """Return how many multipart and message parts the mail may hold; raise Unreadable beyond our bounds."""
+    end = _HEADER_END.search(raw, 0, MAX_HEADER_BLOCK + 4)
+    if end is None and len(raw) > MAX_HEADER_BLOCK:
+        raise Unreadable(f"the header is longer than {MAX_HEADER_BLOCK} bytes")
+    containers = 0
+    for match in _CONTAINER.finditer(raw.lower()):
+        containers += 1
+        if containers > MAX_CONTAINERS:
+            raise Unreadable(f"the mail holds more than {MAX_CONTAINERS} multipart or message parts")
+        if len(match[1]) > 2048:
+            raise Unreadable("a Content-Type header is longer than 2048 bytes")
+    if containers:
+        if raw.count(b"\n--") + raw.count(b"\r--") > MAX_BOUNDARY_LINES:
+            raise Unreadable(f"the mail holds more than {MAX_BOUNDARY_LINES} boundary lines")
+        if containers * raw.count(b"\n") > MAX_WORK:
+            raise Unreadable("the mail holds too many lines for its number of parts")
+    return containers
+
+
+def _assemble(message: Message, body: Body) -> Mail:
+    headers = _headers_of(message)
+    defects = [type(defect).__name__ for defect in message.defects] + list(body.defects)
+    date, local_date = _date_of(headers, defects)
+    return Mail(
+        headers=headers,
+        subject=_subject_of(headers),
+        from_address=_sender_of(message),
+        date=date,
+        local_date=local_date,
+        lines=body.lines,
+        text=body.text,
+        jsonld=body.jsonld,
+        parts=body.parts,
+        defects=tuple(defects),
+        singleton_duplicates=tuple(name for name in _SINGLETONS if len(headers.get(name, ())) > 1),
+    )
+
+
+def _headers_of(message: Message) -> Headers:
+    items = list(message.raw_items())
+    if len(items) > MAX_HEADERS:
+        raise Unreadable(f"the mail holds more than {MAX_HEADERS} headers")
+    headers: dict[str, tuple[str, ...]] = {}
+    for name, value in items:
+        if len(value) > MAX_HEADER:
+            raise Unreadable(f"a header is longer than {MAX_HEADER} bytes")
+        key = name.lower()
+        headers[key] = (*headers.get(key, ()), header_text(value))
+    return headers
+
+
+def _date_of(headers: Headers, defects: list[str]) -> tuple[dt.datetime | None, dt.datetime | None]:
+    """Return the first Date as (aware, None), or (None, naive) when it names no zone, or two None."""
+    written = next(iter(headers.get("date", ())), "")[:_MAX_DATE]
+    zoneless = _ZONELESS.search(written) is not None
+    seen = cast(Any, parse_mail_date)(f"{written} +0000" if zoneless else written)
+    defects.extend(f"Date: {reason}" for reason in seen.reasons)
+    moment = cast("dt.datetime | None", seen.value)
+    quarters = round(float(seen.timezone) * 4)  # mail-parser rounds the offset to tenths of an hour
+    if moment is None or not FIRST_YEAR <= moment.year <= LAST_YEAR or abs(quarters) >= 24 * 4:
+        return None, None
+    if zoneless:
+        return None, moment.replace(tzinfo=None)
+    return moment.astimezone(dt.timezone(dt.timedelta(minutes=15 * quarters))), None
+
+
+def _subject_of(headers: Headers) -> str:
+    subject = normal(next(iter(headers.get("subject", ())), ""))
+    return _WARNING_TAG.sub("", subject)
+
+
+def _sender_of(message: Message) -> str | None:
+    senders = [value for name, value in message.raw_items() if name.lower() == "from"]
+    if len(senders) != 1:
+        return None
+    match = _MAILBOX.fullmatch(_FOLDED.sub("", str(senders[0])).strip(" \t"))
+    if match is None:
+        return None
+    local, domain = (match[1], match[2]) if match[2] else (match[3], match[4])
+    return f"{local}@{domain.lower()}"

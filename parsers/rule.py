@@ -1,0 +1,206 @@
+"""What rule files say once loaded: frozen values, every pattern, format and template compiled."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from parsers.convert import DateFormat, Money
+from parsers.events import Kind
+from parsers.pattern import LinePatterns, Pattern, PatternSet
+from parsers.template import Template
+
+ANY = "any"
+"""The sender of a pack that every proven sender may speak for."""
+
+
+class Type(StrEnum):
+    """What a field's text is converted to."""
+
+    TEXT = "text"
+    DATE = "date"
+    DATETIME = "datetime"
+    MONEY = "money"
+    FLAG = "flag"
+
+
+class From(StrEnum):
+    """Where a field's text comes from."""
+
+    LABEL = "label"
+    REGEX = "regex"
+    SUBJECT = "subject"
+    HEADER = "header"
+    JSONLD = "jsonld"
+    CONST = "const"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One place where a field's text may stand."""
+
+    kind: From
+    words: tuple[str, ...] = ()
+    """The labels, the header's name, the JSON-LD name or the constant."""
+    pattern: Pattern | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One named value of a rule; all of its sources that find a text must find the same."""
+
+    name: str
+    line: int
+    sources: tuple[Source, ...]
+    type: Type = Type.TEXT
+    optional: bool = False
+    default: str | None = None
+    pattern: Pattern | None = None
+    trues: tuple[str, ...] = ("true", "yes")
+    falses: tuple[str, ...] = ("false", "no")
+    credit_is_zero: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occurred:
+    """What tells when it happened, where that is not the Date of the mail."""
+
+    field: Field
+    at_end: bool | None = None
+    """For a date without an hour: its end or its start; None for a datetime."""
+    shift_days: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldValue:
+    """A value taken from a field."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Literal:
+    """A flag written in the rule."""
+
+    value: bool
+
+
+ValueSpec: TypeAlias = FieldValue | Literal | Template
+NamedSpecs: TypeAlias = tuple[tuple[str, ValueSpec], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventSpec:
+    """One event that a rule makes."""
+
+    kind: Kind
+    line: int
+    unit: ValueSpec
+    values: NamedSpecs = ()
+    expect: NamedSpecs = ()
+    on: ValueSpec | None = None
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the names of all fields that the event is made of."""
+        specs = [self.unit, self.on, *(spec for _, spec in (*self.values, *self.expect))]
+        plain = {spec.name for spec in specs if isinstance(spec, FieldValue)}
+        return frozenset(plain.union(*(spec.names for spec in specs if isinstance(spec, Template))))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class When:
+    """The conditions under which a rule claims a mail; all must hold."""
+
+    subject: Pattern | None = None
+    body: tuple[Pattern, ...] = ()
+    absent: tuple[Pattern, ...] = ()
+    sender: Pattern | None = None
+    headers: tuple[tuple[str, Pattern], ...] = ()
+    jsonld: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Recognises one kind of mail and says how to read it."""
+
+    pack: str
+    id: str
+    file: str
+    line: int
+    when: When
+    fields: tuple[Field, ...] = ()
+    identity: tuple[str, ...] = ()
+    occurrence: str
+    occurred: Occurred | None = None
+    events: tuple[EventSpec, ...] = ()
+    ignore: str | None = None
+    """Why a mail of this kind gives no event; None for a rule that makes events."""
+    ignore_lines: LinePatterns | None = None
+    """Known noise; every other line that nothing captured is unaccounted."""
+
+    @property
+    def name(self) -> str:
+        """Return the rule's name in the set: ``pack/rule``."""
+        return f"{self.pack}/{self.id}"
+
+    @property
+    def all_fields(self) -> tuple[Field, ...]:
+        """Return the fields, and the one that tells when it happened, if there is one."""
+        return (*self.fields, self.occurred.field) if self.occurred else self.fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pack:
+    """One rule file, usually one property-management system."""
+
+    name: str
+    title: str
+    file: str
+    senders: tuple[str, ...]
+    dates: tuple[DateFormat, ...]
+    money: Money
+    rules: tuple[Rule, ...]
+
+
+class RuleSet:
+    """Every pack that is in force at once, with the indexes that make choosing cheap."""
+
+    def __init__(self, packs: Iterable[Pack], digest: str) -> None:
+        """Index `packs`; `digest` names their content."""
+        self.id = digest
+        self.packs: Mapping[str, Pack] = {pack.name: pack for pack in sorted(packs, key=lambda pack: pack.name)}
+        self._by_sender: dict[str, tuple[str, ...]] = {}
+        for pack in self.packs.values():
+            for sender in pack.senders:
+                self._by_sender[sender] = (*self._by_sender.get(sender, ()), pack.name)
+        conditions = [
+            (rule.name, rule.when.subject.text)
+            for pack in self.packs.values()
+            for rule in pack.rules
+            if rule.when.subject
+        ]
+        self._named = tuple(name for name, _ in conditions)
+        self._subjects = PatternSet([text for _, text in conditions])
+
+    def __repr__(self) -> str:
+        return f"RuleSet({self.id}, {', '.join(self.packs)})"
+
+    def packs_for(self, domain: str | None, among: Iterable[str] | None = None) -> tuple[str, ...]:
+        """Return the packs that a sender of `domain` may speak for, in order of name; none for no one sender."""
+        if not domain:
+            return ()
+        found = [*self._by_sender.get(ANY, ()), *self._by_sender.get(domain, ())]
+        labels = domain.split(".")
+        for cut in range(1, len(labels)):
+            found += self._by_sender.get(f"*.{'.'.join(labels[cut:])}", ())
+        allowed = set(self.packs) if among is None else set(among)
+        return tuple(sorted(set(found) & allowed))
+
+    def rules_of(self, packs: Iterable[str]) -> tuple[Rule, ...]:
+        """Return the rules of some packs, in order of name and file."""
+        return tuple(rule for name in sorted(set(packs) & self.packs.keys()) for rule in self.packs[name].rules)
+
+    def subject_claims(self, subject: str) -> frozenset[str]:
+        """Return the names of the rules whose subject condition holds."""
+        return frozenset([self._named[place] for place in self._subjects.found(subject)])

@@ -1,0 +1,176 @@
+"""Templates: Jinja in values only, through an allow-list of its syntax.
+
+Names, constants, comparisons, ``and or not``, ``if`` and the filters below; no calls, loops, arithmetic,
+attributes or assignments. A name that is not given is an error; what comes out is at most 255 characters.
+Most templates are text and bare names: these are filled without Jinja, which is imported for the others only.
+"""
+
+import datetime as dt
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from parsers.errors import nearest
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, nodes
+
+MAX_SOURCE: Final = 1000
+MAX_OUTPUT: Final = 255
+
+_ALLOWED: Final = frozenset((
+    "Template", "Output", "TemplateData", "Name", "Const", "Filter", "If", "CondExpr", "Compare", "Operand", "And",
+    "Or", "Not",
+))  # fmt: skip
+_BARE = re.compile(r"(?:[^{}]|\{\{ *[a-z_]+ *\}\})*")
+_NAME = re.compile(r"\{\{ *([a-z_]+) *\}\}")
+_WORDS: Final = frozenset(("and", "else", "false", "if", "in", "is", "none", "not", "or", "true"))
+"""What Jinja does not take for names."""
+
+
+class BadTemplate(ValueError):
+    """A template that is not in our language; `nearest` is the known word nearest to the wrong one."""
+
+    def __init__(self, message: str, nearest: str | None = None) -> None:
+        self.nearest = nearest
+        super().__init__(message)
+
+
+class Unfilled(ValueError):
+    """A template that cannot be filled with the values at hand; the text says why, without the values."""
+
+
+_STYLE = re.compile(r"(?:[^%]|%[YymdBbHMIp]){1,60}")
+
+
+def _as_date(value: Any, style: str = "%Y-%m-%d") -> str:
+    if not isinstance(value, dt.date) or not _STYLE.fullmatch(style):
+        raise TypeError("`date` takes a date and a plain style")
+    return value.strftime(style)
+
+
+def _slug(value: Any) -> str:
+    text = unicodedata.normalize("NFKD", str(value)).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def _upper(value: Any) -> str:
+    return str(value).upper()
+
+
+def _lower(value: Any) -> str:
+    return str(value).lower()
+
+
+_FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
+    "date": _as_date,
+    "upper": _upper,
+    "lower": _lower,
+    "slug": _slug,
+}
+"""Our filters; ``default`` is Jinja's own."""
+_FILTER_NAMES: Final = (*_FILTERS, "default")
+
+
+@cache
+def _environment() -> "Environment":
+    from jinja2 import Environment, StrictUndefined
+    from jinja2.filters import do_default
+
+    environment = Environment(undefined=StrictUndefined, autoescape=False, cache_size=0)  # noqa: S701 - plain text
+    environment.filters = {**_FILTERS, "default": do_default}
+    environment.globals = {}
+    environment.tests = {}
+    return environment
+
+
+class Template:
+    """One compiled template."""
+
+    __slots__ = ("_jinja", "names", "source")
+
+    def __init__(self, source: str, known: Iterable[str] | None = None) -> None:
+        """Compile `source`; raise BadTemplate for syntax outside the language or a name not in `known`."""
+        if len(source) > MAX_SOURCE:
+            raise BadTemplate(f"a template is at most {MAX_SOURCE} characters long")
+        names = frozenset(_NAME.findall(source))
+        self._jinja: Any = None
+        if not _BARE.fullmatch(source) or names & _WORDS:
+            tree = _parsed(source)
+            names = frozenset(_checked_names(tree))
+            self._jinja = _environment().from_string(tree)
+        self.names = names
+        if known is not None:
+            known = tuple(known)
+            for name in sorted(self.names.difference(known)):
+                raise BadTemplate(f"unknown name `{name}`", nearest(name, known))
+        self.source = source
+
+    def fill(self, values: Mapping[str, Any]) -> str:
+        """Return the text with `values` in it; raise Unfilled when a name is absent or the text too long."""
+        if self._jinja is not None:
+            text = _rendered(self._jinja, {name: values[name] for name in self.names if name in values})
+        elif missing := sorted(self.names.difference(values)):
+            raise Unfilled(f"the template has no value for {', '.join(missing)}")
+        else:
+            text = _NAME.sub(lambda match: str(values[match[1]]), self.source)
+        if len(text) > MAX_OUTPUT:
+            raise Unfilled(f"the template gives more than {MAX_OUTPUT} characters")
+        return text
+
+
+@lru_cache(maxsize=256)
+def template(source: str) -> Template:
+    """Return the compiled template of `source`, made once."""
+    return Template(source)
+
+
+def _parsed(source: str) -> "nodes.Template":
+    from jinja2 import TemplateSyntaxError
+
+    try:
+        return _environment().parse(source)
+    except TemplateSyntaxError as error:
+        raise BadTemplate(f"not a template: {error.message}") from error
+
+
+def _rendered(jinja: Any, values: Mapping[str, Any]) -> str:
+    from jinja2 import UndefinedError
+
+    try:
+        return jinja.render(values)
+    except UndefinedError as error:
+        raise Unfilled("the template has no value for a name") from error
+    except (TypeError, ValueError) as error:
+        raise Unfilled("a filter of the template does not take this value") from error
+
+
+def _checked_names(tree: "nodes.Template") -> set[str]:
+    from jinja2 import nodes
+
+    names: set[str] = set()
+    for node in _walk(tree):
+        if type(node).__name__ not in _ALLOWED:
+            raise BadTemplate(f"`{type(node).__name__.lower()}` has no place in a template")
+        if isinstance(node, nodes.Name):
+            names.add(node.name)
+        elif isinstance(node, nodes.Filter):
+            _check_filter(node)
+    return names
+
+
+def _check_filter(node: "nodes.Filter") -> None:
+    if node.name not in _FILTER_NAMES:
+        raise BadTemplate(f"unknown filter `{node.name}`", nearest(node.name, _FILTER_NAMES))
+    if node.kwargs or node.dyn_args or node.dyn_kwargs or len(node.args) > 1:
+        raise BadTemplate(f"the filter `{node.name}` takes at most one plain argument")
+    if not all(type(argument).__name__ == "Const" for argument in node.args):
+        raise BadTemplate(f"the filter `{node.name}` takes constants only")
+
+
+def _walk(node: "nodes.Node") -> Iterable["nodes.Node"]:
+    yield node
+    for child in node.iter_child_nodes():
+        yield from _walk(child)

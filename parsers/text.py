@@ -1,0 +1,123 @@
+"""Readable text: the one normal form that rules see, the same for plain text and HTML.
+
+A line is a row of cells; most lines have one. No line is blank: whether a blank stood above is kept in `gap`.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from parsers.errors import Unreadable
+
+CELL = "\t"
+"""What joins the cells of a row in a line's text, so that a pattern's ``\\s`` passes it."""
+
+MAX_TEXT = 256 * 1024
+"""The longest readable text of a mail, in characters."""
+
+MAX_MARKS = 30
+"""The longest run of combining marks (UAX #15, Stream-Safe Text Format)."""
+
+MAX_LINES = 5_000
+"""The most readable lines of a mail."""
+
+_IGNORABLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]"
+)
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_QUOTE_HEAD = re.compile(
+    r"-{2,}\s*(?:original message|forwarded message|ursprüngliche nachricht|message d'origine)\s*-{2,}"
+    r"|begin forwarded message:|on .{5,200} wrote:|am .{5,200} schrieb.{0,100}:|le .{5,200} a écrit\s?:"
+    r"|el .{5,200} escribió:",
+    re.IGNORECASE,
+)
+_HISTORY = (("from:", "sent:"), ("from:", "date:"), ("von:", "gesendet:"), ("de:", "envoyé:"), ("de:", "enviado:"))
+
+
+class Line(NamedTuple):
+    """One line of readable text."""
+
+    text: str
+    cells: tuple[str, ...]
+    gap: bool = False
+    """Whether a blank line stood above."""
+    header: bool = False
+    """Whether the row holds column headings, so that no cell is the value of its neighbour."""
+    apart: bool = False
+    """Whether the line was taken out of a cell beside others, so that the line below says nothing of it."""
+
+
+def normal(text: str) -> str:
+    """Return `text` in the normal form.
+
+    NFKC, no zero-width characters, every run of white space as one space, none at the ends; what no text holds
+    (controls, lone surrogates) as U+FFFD.
+    """
+    text = " ".join(text.split())
+    if text.isascii() and text.isprintable():
+        return text
+    text = _IGNORABLE.sub("", text)
+    if len(text) > MAX_MARKS:
+        _check_marks(text)
+    text = unicodedata.normalize("NFKC", text)
+    return _CONTROL.sub("\ufffd", " ".join(text.split()))
+
+
+def _check_marks(text: str) -> None:
+    """Raise Unreadable for a run of combining marks that no script has: normalizing sorts it in quadratic time."""
+    run = 0
+    for character in text:
+        run = run + 1 if unicodedata.combining(character) else 0
+        if run > MAX_MARKS:
+            raise Unreadable(f"a character carries more than {MAX_MARKS} combining marks")
+
+
+def line_of(cells: Sequence[str], *, gap: bool = False, header: bool = False, apart: bool = False) -> Line | None:
+    """Return the line of some cells that are normal already; None when all are empty."""
+    text = cells[0] if len(cells) == 1 else CELL.join(cells).strip()
+    return Line(text, tuple(cells), gap, header, apart) if text else None
+
+
+def plain_lines(text: str, *, flowed: bool = False) -> list[Line]:
+    """Return the readable lines of a plain text: tabs part cells, quoted history is left out."""
+    if flowed:
+        text = re.sub(r"(?<!^--) \r?\n(?!>)", " ", text, flags=re.MULTILINE)
+    if len(text) > MAX_TEXT or text.count("\n") > 4 * MAX_LINES:
+        raise Unreadable(f"a plain text is longer than {MAX_TEXT} characters or {4 * MAX_LINES} lines")
+    lines: list[Line] = []
+    gap = False
+    for raw in text.splitlines():
+        cells = [cell for piece in raw.split("\t") if (cell := normal(piece))]
+        line = line_of(cells, gap=gap) if cells else None
+        gap = line is None
+        if line is not None:
+            lines.append(line)
+    return without_history(lines)
+
+
+def without_history(lines: list[Line]) -> list[Line]:
+    """Return the lines above the quoted history of a reply, without those that are quoted by ``>``."""
+    kept: list[Line] = []
+    for number, line in enumerate(lines):
+        if line.text[0] == ">":
+            continue
+        if line.text[-1] in ":-" and _QUOTE_HEAD.fullmatch(line.text):
+            break
+        if line.text[0] in "FfVvDd" and _history_block(lines, number):
+            break
+        kept.append(line)
+    return kept
+
+
+def _history_block(lines: list[Line], number: int) -> bool:
+    head = lines[number].text.casefold()
+    if not head.startswith(("from:", "von:", "de:")):
+        return False
+    below = [line.text.casefold() for line in lines[number + 1 : number + 3]]
+    return any(head.startswith(first) and any(text.startswith(second) for text in below) for first, second in _HISTORY)
+
+
+def label_key(text: str) -> str:
+    """Return what two spellings of one label, each normal already, share: case, bullets and colon do not count."""
+    return text.casefold().strip(" *•·-–_:")

@@ -1,0 +1,158 @@
+"""Rule files load whole or not at all, with the place of every fault."""
+
+from pathlib import Path
+
+import pytest
+
+from parsers import RuleErrors, load_rules, load_rules_text
+
+GOOD = """\
+pack: demo
+senders: [example.com]
+dates: ["%m/%d/%Y"]
+rules:
+  - id: move-in
+    when: {subject: ^Move In}
+    fields:
+      unit: {label: Unit}
+      tenant: {label: Tenant ID}
+      day: {label: Date, type: date}
+      locked: {label: Locked, type: flag, optional: true}
+    events:
+      - move_in: {unit: unit, pms_tenant_id: tenant, move_in_date: day}
+"""
+
+
+def faults(text: str) -> list[str]:
+    with pytest.raises(RuleErrors) as caught:
+        load_rules_text({"demo.yaml": text})
+    return [str(error) for error in caught.value.errors]
+
+
+def test_a_good_file_loads() -> None:
+    """The file that the faults below are made from loads."""
+    assert list(load_rules_text({"demo.yaml": GOOD}).packs) == ["demo"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "{label: Unit}",
+            "{lable: Unit}",
+            "demo.yaml:8:14: unknown key `lable` in the field `unit` (did you mean `label`?)",
+        ),
+        ("senders:", "sendrs:", "demo.yaml:2:1: unknown key `sendrs` in a pack (did you mean `senders`?)"),
+        ("when: {subject", "when: {subjet", "demo.yaml:6:12: unknown key `subjet` in when (did you mean `subject`?)"),
+        ("move_in_date: day", "move_in_date: dya", "demo.yaml:13:68: unknown field `dya` (did you mean `day`?)"),
+        (
+            "move_in_date: day",
+            "move_in_date: unit",
+            "demo.yaml:13:68: `move_in_date` takes a field of type date; `unit` is text",
+        ),
+        ("move_in: {", "move_inn: {", "demo.yaml:13:9: unknown key `move_inn` in an event (did you mean `move_in`?)"),
+        (
+            "type: date",
+            "type: dat",
+            "demo.yaml:10:32: unknown type `dat`: one of text, date, datetime, money, flag (did you mean `date`?)",
+        ),
+        ("^Move In", "^Move (In", "demo.yaml:6:21: bad pattern in subject: missing ): ^Move (In"),
+        ("^Move In", "(?=x)", "demo.yaml:6:21: bad pattern in subject: invalid perl operator: (?="),
+        ("%m/%d/%Y", "%q", "demo.yaml:3:9: unknown date directive `%q`"),
+        ("id: move-in", "id: &a move-in", "demo.yaml:5:9: anchors are not allowed: write the value out"),
+        ("id: move-in", "id: *a", "demo.yaml:5:9: aliases are not allowed: write the value out"),
+        ("id: move-in", "id: !!python/object:os.system x", "demo.yaml:5:9: tags are not allowed: every scalar is text"),
+        ("id: move-in", "id: move-in\n    id: other", "demo.yaml:6:5: the key `id` stands twice"),
+        ("unit: unit,", 'unit: "{{ untit }}",', "demo.yaml:13:25: unknown name `untit` (did you mean `unit`?)"),
+        ("unit: unit,", 'unit: "{{ unit.x }}",', "demo.yaml:13:25: `getattr` has no place in a template"),
+        ("    when: {subject: ^Move In}\n", "", "demo.yaml:5:5: a rule needs the key `when`"),
+        (
+            "    when: {subject: ^Move In}",
+            "    when: {}",
+            "demo.yaml:6:11: `when` needs at least one condition, or the rule would claim every mail",
+        ),
+        (
+            "{label: Unit}",
+            "{optional: true}",
+            "demo.yaml:8:13: the field `unit` needs exactly one of label, regex, subject, header, jsonld, const",
+        ),
+        ("pack: demo", "pack: [", "demo.yaml:3:1: not YAML: did not find expected ',' or ']'"),
+        ("pack: demo", "pack: demo\n---", "demo.yaml:2:1: a rule file holds one document"),
+    ],
+)
+def test_faults_name_their_place(old: str, new: str, expected: str) -> None:
+    """A fault is told with file, line, column, the text and the nearest known word."""
+    assert GOOD.count(old) >= 1
+    assert any(fault.startswith(expected) for fault in faults(GOOD.replace(old, new, 1))), faults(
+        GOOD.replace(old, new, 1)
+    )
+
+
+def test_all_faults_of_a_set_are_told_at_once() -> None:
+    """One run shows every fault, and nothing is loaded."""
+    with pytest.raises(RuleErrors) as caught:
+        load_rules_text(
+            {"a.yaml": GOOD.replace("label: Unit", "lable: Unit"), "b.yaml": GOOD.replace("%m/%d/%Y", "%q")}
+        )
+    assert {"a.yaml", "b.yaml"} == {error.file for error in caught.value.errors}
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        "",
+        "[" * 10_000,
+        "{a: " * 10_000,
+        "a: &a [x]\nb: [*a, *a]",
+        "x" * 300_000,
+        "\x00",
+        "pack: " + "[" * 30 + "]" * 30,
+        "- a",
+    ],
+)
+def test_yaml_bombs_are_refused(bomb: str) -> None:
+    """Nested, aliased, oversized or empty YAML is refused with a place."""
+    assert all(fault.startswith("demo.yaml:") for fault in faults(bomb))
+
+
+def test_every_scalar_is_text() -> None:
+    """YAML's own types never change what a rule says."""
+    rules = load_rules_text({"demo.yaml": GOOD.replace("label: Unit", "const: 012").replace("Tenant ID", "no")})
+    fields = {field.name: field for field in rules.packs["demo"].rules[0].fields}
+    assert (fields["unit"].sources[0].words, fields["tenant"].sources[0].words) == (("012",), ("no",))
+
+
+def test_the_id_names_content_not_place(tmp_path: Path) -> None:
+    """The same rules in another folder, order or spacing have the same id; other rules have another."""
+    other = GOOD.replace("pack: demo", "pack: other")
+    one = load_rules_text({"a.yaml": GOOD, "b.yaml": other})
+    (tmp_path / "y.yaml").write_text(other + "# a remark\n")
+    (tmp_path / "z.yaml").write_text(GOOD)
+    assert one.id == load_rules([tmp_path]).id != load_rules_text({"a.yaml": GOOD}).id
+
+
+def test_one_pack_stands_once() -> None:
+    """Two files of one pack are refused."""
+    with pytest.raises(RuleErrors, match=r"stands in a\.yaml, too"):
+        load_rules_text({"a.yaml": GOOD, "b.yaml": GOOD})
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    """A path that is not there is a fault of the set."""
+    with pytest.raises(RuleErrors, match="No such file"):
+        load_rules([tmp_path / "gone.yaml"])
+
+
+def test_senders_choose_packs() -> None:
+    """A pack speaks for its exact domains, for subdomains where it says so, and `any` for one plain sender."""
+    texts = {
+        "a.yaml": GOOD.replace("pack: demo", "pack: exact"),
+        "b.yaml": GOOD.replace("pack: demo", "pack: below").replace("[example.com]", '["*.example.com"]'),
+        "c.yaml": GOOD.replace("pack: demo", "pack: open").replace("[example.com]", "[any]"),
+    }
+    rules = load_rules_text(texts)
+    assert rules.packs_for("example.com") == ("exact", "open")
+    assert rules.packs_for("mail.example.com") == ("below", "open")
+    assert rules.packs_for("notexample.com") == ("open",)
+    assert rules.packs_for(None) == ()
+    assert rules.packs_for("example.com", ["exact", "gone"]) == ("exact",)

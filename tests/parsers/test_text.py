@@ -1,0 +1,133 @@
+"""Readable text: one normal form for plain text and HTML."""
+
+import pytest
+
+from parsers.errors import Unreadable
+from parsers.html import MAX_DEPTH, MAX_TAGS, read_html
+from parsers.text import label_key, normal, plain_lines
+
+
+def lines_of(html: str) -> list[str]:
+    return [line.text for line in read_html(html).lines]
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("  Unit:\u00a0\u00a0B204 ", "Unit: B204"),
+        ("Un\u200bit: B\u00ad204\ufeff", "Unit: B204"),
+        ("Ｕｎｉｔ: Ｂ２０４", "Unit: B204"),
+        ("B2\x0004", "B2\ufffd04"),
+    ],
+)
+def test_one_normal_form(written: str, expected: str) -> None:
+    """Spaces, zero-width characters and wide forms do not count; what no text holds is marked."""
+    assert expected == normal(written)
+
+
+def test_rows_are_lines_of_cells() -> None:
+    """A table row is one line whose cells are kept."""
+    page = read_html("<table><tr><td><b>Unit</b></td><td><span>B204</span></td></tr></table>")
+    assert [line.cells for line in page.lines] == [("Unit", "B204")]
+
+
+def test_blocks_breaks_and_items_are_lines() -> None:
+    """Blocks, line breaks and list items each give a line."""
+    assert lines_of("<div>a<br>b</div><ul><li>c</li><li>d <i>e</i></li></ul><p>f") == ["a", "b", "c", "d e", "f"]
+
+
+def test_layout_cells_do_not_lend_values() -> None:
+    """Lines taken out of neighbouring cells are apart: no label there takes the line below."""
+    page = read_html("<table><tr><td>Unit:<br>Tenant:</td><td>B204<br>Jane</td></tr></table>")
+    assert [line.apart for line in page.lines] == [True] * 4
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        '<div style="display:none">Unit: A000</div>',
+        '<div style="color:red; DISPLAY : None">Unit: A000</div>',
+        '<span style="visibility:hidden">Unit: A000</span>',
+        '<span style="font-size:0">Unit: A000</span>',
+        '<span style="font-size: 0px; line-height:0">Unit: A000</span>',
+        '<span style="font-size:1px">Unit: A000</span>',
+        '<span style="opacity:0">Unit: A000</span>',
+        '<span style="opacity: 0.0">Unit: A000</span>',
+        '<span style="max-height:0px">Unit: A000</span>',
+        '<span style="mso-hide:all">Unit: A000</span>',
+        '<span style="color:#fff;background-color:#FFFFFF">Unit: A000</span>',
+        '<table><tr><td bgcolor="#ffffff" style="color:white">Unit: A000</td></tr></table>',
+        "<p hidden>Unit: A000</p>",
+        "<!-- Unit: A000 -->",
+        "<script>Unit: A000</script>",
+        "<style>Unit: A000</style>",
+        "<title>Unit: A000</title>",
+        "<template>Unit: A000</template>",
+        "<blockquote type=cite>Unit: A000</blockquote>",
+        '<div class="gmail_quote">Unit: A000</div>',
+        '<div id="divRplyFwdMsg">From: x</div><div>Unit: A000</div>',
+    ],
+)
+def test_what_a_reader_does_not_see_is_left_out(hidden: str) -> None:
+    """Hidden text and quoted history are not read; what stands above is."""
+    assert lines_of(f"<html><body><p>Unit: B204</p>{hidden}</body></html>") == ["Unit: B204"]
+
+
+@pytest.mark.parametrize(
+    "style", ["font-size:10px", "opacity:0.9", "max-height:100px", "color:#fff;background:#000", "display:block"]
+)
+def test_what_a_reader_sees_is_kept(style: str) -> None:
+    """Styles that only resemble hiding do not hide."""
+    assert lines_of(f'<p style="{style}">Unit: B204</p>') == ["Unit: B204"]
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        "> Unit: A000",
+        "On Fri, May 1, 2026 at 9:30 AM SiteLink <a@example.com> wrote:\nUnit: A000",
+        "-----Original Message-----\nUnit: A000",
+        "---------- Forwarded message ---------\nUnit: A000",
+        "From: SiteLink\nSent: Friday\nUnit: A000",
+        "Von: SiteLink\nGesendet: Freitag\nUnit: A000",
+    ],
+)
+def test_quoted_history_is_left_out(history: str) -> None:
+    """What a reply or a forward quotes below is not read."""
+    assert [line.text for line in plain_lines(f"Unit: B204\n\n{history}\n")] == ["Unit: B204"]
+
+
+def test_flowed_text_is_joined() -> None:
+    """Soft breaks of format=flowed (RFC 3676) are no line ends."""
+    assert [line.text for line in plain_lines("Unit: B204 \r\nupper floor\r\n", flowed=True)] == [
+        "Unit: B204 upper floor"
+    ]
+
+
+def test_labels_match_whatever_their_dress() -> None:
+    """Case, bullets and the colon of a label do not count; its words do."""
+    assert label_key("• MOVE-IN Date:") == label_key("Move-In date") != label_key("Move-Out Date")
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        "<div>" * (MAX_DEPTH * 5),
+        "<div>" * 100_000,
+        "<b>" * 100_000,
+        "<p>" + "".join(f"<b id={n}>" for n in range(190)) + "<p>x" * 5000,
+        "<td>" * (MAX_TAGS + 1),
+        "<table><tr><td>" * 1000,
+        "a" * (1024 * 1024 + 1),
+    ],
+)
+def test_html_bombs_are_refused_before_they_are_parsed(bomb: str) -> None:
+    """Too many tags, too deep, too many left open, too long: unreadable."""
+    with pytest.raises(Unreadable):
+        read_html(bomb)
+
+
+def test_ordinary_tables_are_within_bounds() -> None:
+    """A digest of 300 rows is read whole."""
+    row = "<tr><td><b>Unit</b></td><td><font color=red>B204</font></td><td>x</td><td>y</td></tr>"
+    assert len(lines_of(f"<table>{row * 300}</table>")) == 300
