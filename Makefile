@@ -1,0 +1,60 @@
+# Every target does what it says; `make help` lists them.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo demo-redis test check format bench faults fuzz deps lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z.-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
+
+.venv: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || { \
+	  echo "Python 3.11 to 3.14 is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "venv is missing; on Debian or Ubuntu: sudo apt-get install -y python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP) ## everything in one process, told as a story of twelve mails (DEMO_ARGS=--once ends after it)
+	@$(BIN)/gatepost demo $(DEMO_ARGS)
+
+demo-redis: $(STAMP) ## this very Procfile under honcho with Redis and PostgreSQL: a mail reaches its unit
+	@$(BIN)/python -m tests.rigs.procfile
+
+test: $(STAMP) ## the whole suite (CI=true installs the services it needs, and fails without them)
+	@if [ "$$CI" = true ]; then $(MAKE) deps; fi
+	$(BIN)/pytest -n auto --dist loadgroup $(TEST_ARGS)
+
+check: $(STAMP) ## format, lint, types, imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## format and mend what can be mended
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## speed and memory against stock aiosmtpd, as ratios in one run (needs smtp-source)
+	$(BIN)/python -m bench
+
+faults: $(STAMP) ## long runs: kills under load, on SQLite and PostgreSQL
+	GATEPOST_TEST_KILLS=100 $(BIN)/pytest -n 0 tests/faults tests/smtp/test_kill.py
+
+fuzz: $(STAMP) ## long runs: many examples of every law
+	GATEPOST_TEST_EXAMPLES=20000 $(BIN)/pytest -n auto -m law
+
+deps: ## the services that the suite needs (apt; root or sudo)
+	@tests/rigs/install-services
+
+lock: ## write requirements.lock anew
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --all-extras --group dev --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+clean: ## remove what was made here
+	rm -rf $(VENV) .gatepost .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build *.egg-info

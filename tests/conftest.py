@@ -1,0 +1,58 @@
+"""Fixtures that all suites share: databases of both kinds, Redis, and the laws' number of examples."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.rigs import services
+
+IN_CI = os.environ.get("CI") == "true"
+_numbers = itertools.count()
+
+settings.register_profile(
+    "gatepost",
+    max_examples=int(os.environ.get("GATEPOST_TEST_EXAMPLES", "100")),
+    deadline=None,
+    derandomize=IN_CI,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("gatepost")
+
+
+def _missing(error: services.Missing) -> None:
+    if IN_CI:
+        pytest.fail(f"{error} is missing: `make deps` installs it")
+    pytest.skip(f"{error} is missing: `make deps` installs it")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[services.Postgres]:
+    """A PostgreSQL cluster for this session."""
+    try:
+        with services.postgres() as server:
+            yield server
+    except services.Missing as error:
+        _missing(error)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database: SQLite in a file, then PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'gatepost.db'}"
+    server: services.Postgres = request.getfixturevalue("postgres_server")
+    return server.database(f"t{os.getpid()}_{next(_numbers)}")
+
+
+@pytest.fixture
+def redis_server() -> Iterator[services.Redis]:
+    """A Redis of this test's own."""
+    try:
+        with services.redis() as server:
+            yield server
+    except services.Missing as error:
+        _missing(error)

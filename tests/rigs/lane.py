@@ -1,0 +1,214 @@
+"""A store, a drain and a destination that can fail: for the suites of drain and order."""
+
+import datetime as dt
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from parsers.events import Event, Kind
+from tests.model import Kiss
+from worker.calls import Outcome, Reply, Request, Verb
+from worker.destinations.profiles import KISS_V2, render
+from worker.drain import Drain, Patience
+from worker.store import schema
+from worker.store.database import Database
+from worker.store.mails import MailState, Verdict, store_verdict
+from worker.store.tables import attempts, bodies, calls, events, lanes, mails
+
+NOON = dt.datetime(2026, 5, 1, 12, tzinfo=dt.UTC)
+UNIT = "MAIN-B204"
+KEY = ("kiss", UNIT)
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = NOON + dt.timedelta(days=30)
+
+    def __call__(self) -> dt.datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += dt.timedelta(seconds=seconds)
+
+
+Fault = Callable[[Callable[[], Reply]], Reply]
+"""What happens to one sending: it may call the destination, or not, and answers what it likes."""
+
+
+class Faulty:
+    """A destination on the separate model of KISS; each sending takes the next fault, or none."""
+
+    name = "kiss"
+    window = 1
+
+    def __init__(self) -> None:
+        self.kiss = Kiss()
+        self.faults: list[Fault] = []
+        self.sent: list[tuple[str, str, bytes, str]] = []
+
+    def render(self, verb: Verb, crm_unit_id: str, body: Mapping[str, Any]) -> Request:
+        """Render as the real destination does."""
+        return render(KISS_V2, verb, crm_unit_id, body)
+
+    def send(self, request: Request, *, key: str, deadline_s: float) -> Reply:
+        """Send once, through the next fault."""
+        self.sent.append((request.method, request.path, request.body, key))
+
+        def through() -> Reply:
+            status, answer = self.kiss.request(request.method, request.path, request.body, key)
+            outcome = {200: Outcome.APPLIED, 201: Outcome.APPLIED, 404: Outcome.NOT_FOUND, 409: Outcome.KEY_REUSED}[
+                status
+            ]
+            return Reply(
+                outcome=outcome,
+                status=status,
+                message=answer["message"],
+                body=json.dumps(answer).encode(),
+                created=status == 201,
+            )
+
+        return self.faults.pop(0)(through) if self.faults else through()
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def answer(outcome: Outcome, status: int | None = None, **more: Any) -> Fault:
+    """Answer this, and let nothing reach the destination."""
+    return lambda _through: Reply(outcome=outcome, status=status, message="as the test says", **more)
+
+
+def lost(through: Callable[[], Reply]) -> Reply:
+    """Let the destination act, and lose its answer."""
+    through()
+    return Reply(outcome=Outcome.UNKNOWN, message="the connection was cut")
+
+
+class Crash(BaseException):
+    """The process is gone at this very moment."""
+
+
+def crash_before(_through: Callable[[], Reply]) -> Reply:
+    """Crash after the request was stored, before it is sent."""
+    raise Crash
+
+
+def crash_after(through: Callable[[], Reply]) -> Reply:
+    """Crash after the destination acted, before its answer is stored."""
+    through()
+    raise Crash
+
+
+class Rig:
+    """One store with a drain on it."""
+
+    def __init__(self, url: str) -> None:
+        self.db = Database(url)
+        schema.upgrade(self.db)
+        self.clock = Clock()
+        self.far = Faulty()
+        self._number = 0
+
+    def drain(self, by: str = "one", **patience: float) -> None:
+        """Drain the lane once, as one worker."""
+        Drain(self.db, {"kiss": self.far}, clock=self.clock, by=by, patience=Patience(**patience)).drain([KEY])
+
+    def drain_until_quiet(self, rounds: int = 60) -> None:
+        """Drain, letting the time of the next try come, until nothing is due."""
+        for _ in range(rounds):
+            self.drain()
+            due = self.lane().due_at
+            if due is None:
+                return
+            self.clock.advance(max((due - self.clock.now).total_seconds(), 0) + 15)
+        raise AssertionError("the lane never comes to rest")
+
+    def tell(self, kind: Kind, body: Mapping[str, Any], *, hour: int, identity: str | None = None, **more: Any) -> int:
+        """Store an event as ingest does; return its number."""
+        self._number += 1
+        number, at = self._number, NOON + dt.timedelta(hours=hour)
+        event = Event(
+            kind=kind,
+            unit="B204",
+            crm_unit_id=UNIT,
+            effective_at=more.pop("effective_at", at),
+            mailed_at=at,
+            position=0,
+            identity=identity or f"i{number}",
+            rule="test/rule",
+            body=body,
+            expect=more.pop("expect", {}),
+        )
+        with self.db.write() as connection:
+            connection.execute(
+                bodies.insert().values(id=f"b{number}", size_bytes=0, sha256="", received_at=self.clock.now)
+            )
+            connection.execute(
+                mails.insert().values(
+                    id=f"m{number}",
+                    body_id=f"b{number}",
+                    mailbox="x@y.test",
+                    received_at=self.clock.now,
+                    evidence={},
+                    state="new",
+                    tries=0,
+                )
+            )
+            verdict = Verdict(
+                mail_id=f"m{number}",
+                state=MailState.PARSED,
+                rule="test/rule",
+                rule_set="0",
+                events=(event,),
+                company="acme",
+                mailbox="x@y.test",
+                location="MAIN",
+                destination="kiss",
+                timezone="America/Chicago",
+                received_at=self.clock.now,
+            )
+            store_verdict(connection, verdict, now=self.clock.now)
+        return number
+
+    def move_in(self, tenant: str = "A", *, hour: int = 0, **more: Any) -> int:
+        """Tell a move-in."""
+        body = {"pms_tenant_id": tenant, "ledger_id": "L", "move_in_date": "2026-05-01", "unit_name": "B204"}
+        return self.tell(Kind.MOVE_IN, {**body, "pms_location_code": "MAIN"}, hour=hour, **more)
+
+    def patch(self, hour: int, **body: Any) -> int:
+        """Tell facts."""
+        return self.tell(Kind.PATCH, body, hour=hour)
+
+    def move_out(self, hour: int, **more: Any) -> int:
+        """Tell a move-out."""
+        return self.tell(Kind.MOVE_OUT, {}, hour=hour, **more)
+
+    def lane(self) -> Any:
+        """Return the lane's row."""
+        with self.db.read() as connection:
+            return connection.execute(sa.select(lanes)).one()
+
+    def states(self) -> list[tuple[str, str | None]]:
+        """Return state and reason of the events, in the order in which they were told."""
+        with self.db.read() as connection:
+            return [(row.state, row.reason) for row in connection.execute(sa.select(events).order_by(events.c.id))]
+
+    def calls(self) -> list[Any]:
+        """Return the calls, first to last."""
+        with self.db.read() as connection:
+            return list(connection.execute(sa.select(calls).order_by(calls.c.id)))
+
+    def attempts(self) -> list[str]:
+        """Return the outcomes of all sendings, first to last."""
+        with self.db.read() as connection:
+            return list(connection.execute(sa.select(attempts.c.outcome).order_by(attempts.c.id)).scalars())
+
+    @property
+    def unit(self) -> dict[str, Any]:
+        """Return the unit as the destination has it."""
+        return self.far.kiss.units[UNIT]

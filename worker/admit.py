@@ -1,0 +1,93 @@
+"""Admit: for which packs may this mail speak? A pure function of the mailbox's policy and what is proven.
+
+A proof is stored with its mail as evidence, so that the answer can be explained and judged again. Today the network
+of the peer is the one thing that can prove a sender; an entry that asks for another proof (``dkim``, ``login``) does
+not hold.
+"""
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class TrustEntry(Protocol):
+    """One alternative of a mailbox's ``trust``; all the keys that it names must hold."""
+
+    @property
+    def network(self) -> str | None: ...
+    @property
+    def dkim(self) -> str | None: ...
+    @property
+    def forwarder(self) -> str | None: ...
+    @property
+    def login(self) -> str | None: ...
+    @property
+    def for_packs(self) -> tuple[str, ...]: ...
+    @property
+    def allow(self) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """Who may speak for what."""
+
+    packs: tuple[str, ...]
+    """The packs whose rules may be tried; empty: untrusted."""
+    proof: str
+    """What proves the sender, or why nothing does: for a person to read."""
+    allow: tuple[str, ...] = ()
+    """The kinds of event that the proof is good for; empty: all."""
+
+
+def admit(
+    trust: Sequence[TrustEntry],
+    evidence: Mapping[str, Any],
+    from_domain: str | None,
+    sender_packs: Sequence[str],
+) -> Admission:
+    """Return the packs that the mail may speak for.
+
+    ``evidence``: ``peer`` (address of the SMTP client), ``mail_from`` (envelope sender), ``trusted`` (true when an
+    operator vouches, as ``--trust`` does). ``sender_packs``: the mailbox's packs that list ``from_domain``.
+    """
+    if from_domain is None:
+        return Admission(packs=(), proof="From is not one plain address: nobody can be proven")
+    holding = [entry for entry in trust if _holds(entry, evidence)]
+    if evidence.get("trusted"):
+        proven, allow, proof = tuple(sender_packs), (), "an operator vouches for it"
+    elif not holding:
+        peer = evidence.get("peer") or "unknown"
+        return Admission(
+            packs=(), proof=f"nothing proves the sender: no trust entry of the mailbox holds for peer {peer}"
+        )
+    else:
+        entry = holding[0]
+        proven = tuple(pack for pack in sender_packs if not entry.for_packs or pack in entry.for_packs)
+        allow, proof = entry.allow, _name(entry)
+    if not proven:
+        return Admission(packs=(), proof=f"{proof}, but no pack of this mailbox has {from_domain} among its senders")
+    return Admission(packs=proven, proof=proof, allow=allow)
+
+
+def _holds(entry: TrustEntry, evidence: Mapping[str, Any]) -> bool:
+    if entry.dkim or entry.login or not entry.network:
+        return False
+    if not _inside(str(evidence.get("peer") or ""), entry.network):
+        return False
+    domain = str(evidence.get("mail_from") or "").rpartition("@")[2].lower()
+    return entry.forwarder is None or entry.forwarder.lower() == domain
+
+
+def _inside(peer: str, network: str) -> bool:
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return address in ipaddress.ip_network(network)
+
+
+def _name(entry: TrustEntry) -> str:
+    return f"network {entry.network}" + (f", forwarder {entry.forwarder}" if entry.forwarder else "")

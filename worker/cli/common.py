@@ -1,0 +1,133 @@
+"""What the commands share: their options, their errors, their ways to print."""
+
+import functools
+import getpass
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from parsers.errors import ParserError
+from parsers.events import canonical
+from worker.configuration import load_settings
+from worker.settings import ConfigError, Settings
+
+DONE, NOT_DONE, WRONG = 0, 1, 2
+
+
+def command(*, as_json: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command ``--config`` and ``--json``, and turn our own errors into one plain line and an exit code.
+
+    The function gets ``settings`` (loaded) and, with ``as_json``, ``as_json``.
+    """
+
+    def wrap(function: Callable[..., None]) -> Callable[..., None]:
+        @click.option("--config", "config_path", type=click.Path(), help="The configuration file.")
+        @click.pass_context
+        @functools.wraps(function)
+        def run(ctx: click.Context, /, *args: Any, config_path: str | None, **kwargs: Any) -> None:
+            chosen = config_path or ctx.find_root().obj
+            path = Path(chosen) if chosen else None
+            with told():
+                ctx.invoke(function, *args, settings=load_settings(path), **_with_path(function, path), **kwargs)
+
+        return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(run) if as_json else run
+
+    return wrap
+
+
+def _with_path(function: Callable[..., None], path: Path | None) -> dict[str, Any]:
+    wants = function.__code__.co_varnames[: function.__code__.co_argcount + function.__code__.co_kwonlyargcount]
+    return {"config_file": path} if "config_file" in wants else {}
+
+
+class told:  # noqa: N801  read as a word: `with told():`
+    """Turns our errors into a line on standard error and an exit code."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        if error is None or isinstance(error, click.exceptions.Exit | click.ClickException | SystemExit):
+            return
+        code = _exit_code(error)
+        if code is not None:
+            for line in str(error).splitlines():
+                click.echo(f"gatepost: {line}", err=True)
+            raise click.exceptions.Exit(code) from error
+
+
+def _exit_code(error: BaseException) -> int | None:
+    """Return the exit code of an error that is ours; None for one that is not."""
+    if isinstance(error, ConfigError | ParserError):
+        return WRONG
+    module = type(error).__module__
+    if module.startswith("worker."):
+        return WRONG if type(error).__name__ in ("StartError", "OldSchema", "UnsafeStore", "QueryError") else NOT_DONE
+    if module.startswith("sqlalchemy."):
+        error.args = (f"the database cannot be used: {type(error).__name__}; `gatepost doctor` looks further",)
+        return NOT_DONE
+    return None
+
+
+def open_runtime(settings: Settings) -> Any:
+    """Return the parts of this process, on a store that is up to date.
+
+    Raises:
+        OldSchema: PostgreSQL tables of another version; SQLite ones are brought up to date.
+    """
+    from worker.runtime import Runtime
+    from worker.store import schema
+    from worker.store.database import OldSchema
+
+    runtime = Runtime(settings)
+    try:
+        schema.check(runtime.db)
+    except OldSchema:
+        if not runtime.db.is_sqlite:
+            raise
+        schema.upgrade(runtime.db)
+    return runtime
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, indented for people."""
+    click.echo(json.dumps(json.loads(canonical_any(value)), indent=2, ensure_ascii=False))
+
+
+def canonical_any(value: Any) -> str:
+    """Return the canonical JSON of any plain value."""
+    return canonical(value)
+
+
+def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, empty: str) -> None:
+    """Print rows as aligned columns; ``empty`` when there are none."""
+    found = [[_cell(row.get(name)) for name in columns] for row in rows]
+    if not found:
+        click.echo(empty)
+        return
+    heads = [name.replace("_", " ") for name in columns]
+    widths = [max(len(line[i]) for line in [heads, *found]) for i in range(len(columns))]
+    for line in [heads, *found]:
+        click.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def actor() -> str:
+    """Return who acts, for the audit: the user of the system."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def read_input(path: str) -> bytes:
+    """Return the bytes of a file, or of standard input for ``-``."""
+    return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()

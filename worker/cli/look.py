@@ -1,0 +1,323 @@
+"""``mail``, ``events``, ``units``, ``why``: what is there, and why it is so."""
+
+import shlex
+import sys
+from typing import Any
+
+import click
+
+from worker import actions, views
+from worker.cli.common import actor, command, open_runtime, print_json, print_rows
+from worker.settings import Settings
+
+_limit = click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
+_reason = click.option("--reason", required=True, help="Why; it is kept in the audit.")
+
+
+def _query(words: tuple[str, ...]) -> str:
+    return " ".join(word if ":" in word and " " not in word else shlex.quote(word) for word in words)
+
+
+@click.group()
+def mail() -> None:
+    """Look at mails, and move those that are held."""
+
+
+@mail.command("list")
+@click.argument("query", nargs=-1)
+@_limit
+@command()
+def mail_list(settings: Settings, query: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """List mails, newest first. QUERY: state: reason: pms: mailbox: rule: from: subject: unit: before: after: text."""
+    rows = views.list_mails(open_runtime(settings).db, _query(query), limit=limit)
+    if as_json:
+        print_json(rows)
+    else:
+        print_rows(rows, ("id", "state", "reason", "received_at", "mailbox", "rule", "subject"), empty="no mails")
+
+
+@mail.command("show")
+@click.argument("mail_id")
+@command()
+def mail_show(settings: Settings, mail_id: str, as_json: bool) -> None:
+    """Show one mail: how it was read, its events and their calls."""
+    found = views.show_mail(open_runtime(settings).db, mail_id)
+    if as_json:
+        print_json(found)
+        return
+    for name in (
+        "id",
+        "state",
+        "reason",
+        "detail",
+        "write_status",
+        "mailbox",
+        "received_at",
+        "from",
+        "subject",
+        "rule",
+    ):
+        if found.get(name):
+            click.echo(f"{name.replace('_', ' '):<13} {found[name]}")
+    click.echo(f"{'proof':<13} {(found['reading'] or {}).get('proof', '-')}")
+    for event in found["events"]:
+        _print_event(event)
+    if found["state"] == "held":
+        click.echo(f"next: gatepost explain {mail_id}")
+
+
+@mail.command("raw")
+@click.argument("mail_id")
+@command(as_json=False)
+def mail_raw(settings: Settings, mail_id: str) -> None:
+    """Write the bytes of a mail, as they came, to standard output."""
+    sys.stdout.buffer.write(views.raw_mail(open_runtime(settings).db, mail_id))
+
+
+@mail.command("retry")
+@click.argument("mail_ids", nargs=-1, required=True)
+@command(as_json=False)
+def mail_retry(settings: Settings, mail_ids: tuple[str, ...]) -> None:
+    """Have held mails read again, with the rules of now."""
+    runtime = open_runtime(settings)
+    for mail_id in mail_ids:
+        actions.retry_mail(runtime.db, mail_id, actor=actor(), now=runtime.clock())
+        click.echo(f"{mail_id} will be read again")
+    _ring(runtime, list(mail_ids))
+
+
+@mail.command("release")
+@click.argument("mail_id")
+@_reason
+@click.option("--go", is_flag=True, help="Do it; without, only say what would be done.")
+@command(as_json=False)
+def mail_release(settings: Settings, mail_id: str, reason: str, go: bool) -> None:
+    """Vouch for the sender of a mail that is held as untrusted, and have it read."""
+    runtime = open_runtime(settings)
+    if not go:
+        found = views.show_mail(runtime.db, mail_id)
+        click.echo(f"would read {mail_id} from {found['from']} as proven by you; do it with --go")
+        return
+    actions.release_mail(runtime.db, mail_id, actor=actor(), reason=reason, now=runtime.clock())
+    _ring(runtime, [mail_id])
+    click.echo(f"{mail_id} will be read as proven by {actor()}")
+
+
+@mail.command("discard")
+@click.argument("mail_id")
+@_reason
+@click.option("--go", is_flag=True, help="Do it; without, only say what would be done.")
+@command(as_json=False)
+def mail_discard(settings: Settings, mail_id: str, reason: str, go: bool) -> None:
+    """Take a held mail off the list."""
+    runtime = open_runtime(settings)
+    if not go:
+        found = views.show_mail(runtime.db, mail_id)
+        click.echo(f"would discard {mail_id} ({found['state']}: {found['subject']}); do it with --go")
+        return
+    actions.discard_mail(runtime.db, mail_id, actor=actor(), reason=reason, now=runtime.clock())
+    click.echo(f"{mail_id} is discarded")
+
+
+def _ring(runtime: Any, ids: list[str]) -> None:
+    """Tell the worker, where it can be told; the sweeper of ``gatepost up`` finds it anyway."""
+    from worker.queue import is_in_process
+
+    if not is_in_process(runtime.settings):
+        runtime.doorbell.ring_mails(ids)
+
+
+@click.group()
+def events() -> None:
+    """Look at events, and move those that are held."""
+
+
+@events.command("list")
+@click.argument("query", nargs=-1)
+@_limit
+@command()
+def events_list(settings: Settings, query: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """List events, newest first. QUERY: state: reason: pms: mailbox: rule: mail: unit: before: after: text."""
+    rows = views.list_events(open_runtime(settings).db, _query(query), limit=limit)
+    if as_json:
+        print_json(rows)
+    else:
+        columns = ("id", "state", "reason", "kind", "crm_unit_id", "effective_at", "rule", "mail")
+        print_rows(rows, columns, empty="no events")
+
+
+@events.command("show")
+@click.argument("event_id", type=int)
+@click.option("--curl", is_flag=True, help="Print each call as a curl command.")
+@command()
+def events_show(settings: Settings, event_id: int, curl: bool, as_json: bool) -> None:
+    """Show one event and the calls that carried it."""
+    found = views.show_event(open_runtime(settings).db, event_id)
+    if as_json:
+        print_json(found)
+        return
+    _print_event(found)
+    for call in found["calls"] if curl else []:
+        method, path = call["request"].split(" ", 1)
+        base = settings.destination[found["destination"]].base_url or f"http://{settings.web.listen}/api/v2"
+        body = f" -H 'Content-Type: application/json' -d {shlex.quote(call['body'])}" if call["body"] else ""
+        click.echo(
+            f"curl -X {method} {shlex.quote(base + path)} -H 'Authorization: Bearer '\"$TOKEN\""
+            f" -H 'Idempotency-Key: {call['key']}'{body}"
+        )
+
+
+@events.command("release")
+@click.argument("event_id", type=int)
+@_reason
+@click.option("--go", is_flag=True, help="Do it; without, only say what would be done.")
+@command(as_json=False)
+def events_release(settings: Settings, event_id: int, reason: str, go: bool) -> None:
+    """Let a held event take effect."""
+    runtime = open_runtime(settings)
+    if not go:
+        found = views.show_event(runtime.db, event_id)
+        click.echo(f"would release event {event_id}: {found['kind']} of {found['crm_unit_id']}; do it with --go")
+        return
+    actions.release_event(runtime.db, event_id, actor=actor(), reason=reason, now=runtime.clock())
+    click.echo(f"event {event_id} is released")
+
+
+@events.command("discard")
+@click.argument("event_id", type=int)
+@_reason
+@click.option("--go", is_flag=True, help="Do it; without, only say what would be done.")
+@command(as_json=False)
+def events_discard(settings: Settings, event_id: int, reason: str, go: bool) -> None:
+    """Never let a held event take effect."""
+    runtime = open_runtime(settings)
+    if not go:
+        found = views.show_event(runtime.db, event_id)
+        click.echo(f"would discard event {event_id}: {found['kind']} of {found['crm_unit_id']}; do it with --go")
+        return
+    actions.discard_event(runtime.db, event_id, actor=actor(), reason=reason, now=runtime.clock())
+    click.echo(f"event {event_id} is discarded")
+
+
+@click.group()
+def units() -> None:
+    """Look at units."""
+
+
+@units.command("list")
+@click.argument("query", nargs=-1)
+@_limit
+@command()
+def units_list(settings: Settings, query: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """List the units that mails have named."""
+    rows = views.list_units(open_runtime(settings).db, " ".join(query), limit=limit)
+    if as_json:
+        print_json(rows)
+    else:
+        flat = [{**row, "occupied": row["confirmed"].get("occupied")} for row in rows]
+        print_rows(flat, ("crm_unit_id", "destination", "occupied", "updated_at", "due_at"), empty="no units")
+
+
+@units.command("show")
+@click.argument("unit")
+@command()
+def units_show(settings: Settings, unit: str, as_json: bool) -> None:
+    """Show what the destination has confirmed of a unit."""
+    found = _why(settings, unit)
+    if as_json:
+        print_json([{name: one[name] for name in one if name not in ("facts", "events")} for one in found])
+        return
+    for one in found:
+        click.echo(f"{one['crm_unit_id']}  {_access(one['access'])}")
+        for name, value in sorted(one["confirmed"].items()):
+            click.echo(f"  {name:<18} {value}")
+
+
+@units.command("timeline")
+@click.argument("unit")
+@command()
+def units_timeline(settings: Settings, unit: str, as_json: bool) -> None:
+    """Show the events of a unit in the order in which they happened."""
+    found = _why(settings, unit)
+    if as_json:
+        print_json([{"crm_unit_id": one["crm_unit_id"], "events": one["events"]} for one in found])
+        return
+    for one in found:
+        click.echo(one["crm_unit_id"])
+        print_rows(one["events"], ("effective_at", "kind", "state", "reason", "rule", "mail"), empty="  no events")
+
+
+@click.command()
+@click.argument("unit")
+@command()
+def why(settings: Settings, unit: str, as_json: bool) -> None:
+    """Say why a unit is as it is: each fact with its mail, line, rule, call, key and answer."""
+    found = _why(settings, unit)
+    if as_json:
+        print_json(found)
+        return
+    for one in found:
+        print_why(one)
+
+
+def print_why(one: views.Plain) -> None:
+    """Print one unit: its access, and its facts under the event that each comes from."""
+    click.echo(f"{one['crm_unit_id']}  {_access(one['access'])}")
+    by_event: dict[int, list[views.Plain]] = {}
+    for fact in one["facts"]:
+        by_event.setdefault(fact["from"]["event"], []).append(fact)
+    for facts in by_event.values():
+        for fact in facts:
+            mark = "" if fact["confirmed"] else "  (not confirmed yet)"
+            click.echo(f"  {fact['fact']} = {_value(fact)}{mark}")
+        _print_origin(facts[0]["from"])
+    for event in one["events"]:
+        if event["state"] not in ("applied", "superseded"):
+            reason = f" {event['reason']}" if event["reason"] else ""
+            click.echo(f"  {event['state']}{reason}: {event['kind']} of mail {event['mail']}; {event['detail'] or '-'}")
+
+
+def _why(settings: Settings, unit: str) -> list[views.Plain]:
+    runtime = open_runtime(settings)
+    zones = {mailbox.location: mailbox.timezone for mailbox in settings.mailbox}
+    return views.why(runtime.db, unit, zones=zones, now=runtime.clock())
+
+
+def _access(access: views.Plain) -> str:
+    word = {True: "OPEN", False: "VACANT" if access["state"] == "vacant" else "LOCKED", None: "UNKNOWN"}[
+        access["opens"]
+    ]
+    return f"{word} ({access['state']}{', ' + access['reason'] if access['reason'] else ''})"
+
+
+def _print_origin(origin: views.Plain) -> None:
+    click.echo(f"    since {origin['at']}, by event {origin['event']} ({origin['kind']}), rule {origin['rule']}")
+    click.echo(f"    mail {origin['mail']}: {origin['subject']}   proof: {origin['proof'] or '-'}")
+    for line in origin["lines"]:
+        click.echo(f"      line {line.get('line', '-')}: {line.get('text', '')}   -> {line.get('field')}")
+    call = origin["call"]
+    if call:
+        click.echo(f"    call {call['request']} {call['body']}".rstrip())
+        click.echo(f"    key  {call['key']}")
+        for attempt in call["attempts"]:
+            click.echo(f"    answer {attempt['status']} {attempt['message']} at {attempt['at']}")
+
+
+def _value(fact: views.Plain) -> str:
+    if "tenancy" not in fact:
+        return str(fact["value"])
+    held = ", ".join(f"{name} {value}" for name, value in fact["tenancy"].items() if value is not None)
+    return f"{fact['value']}{' (' + held + ')' if held else ''}"
+
+
+def _print_event(event: views.Plain) -> None:
+    reason = f" {event['reason']}" if event["reason"] else ""
+    click.echo(f"event {event['id']}  {event['kind']}  {event['crm_unit_id']}  {event['state']}{reason}")
+    click.echo(f"  at {event['effective_at']}  {event['body']}")
+    if event["detail"]:
+        click.echo(f"  {event['detail']}")
+    for call in event.get("calls", []):
+        click.echo(f"  call {call['id']}  {call['request']}  {call['body']}  {call['state']}")
+        click.echo(f"    key {call['key']}")
+        for attempt in call["attempts"]:
+            click.echo(f"    {attempt['at']}  {attempt['outcome']}  {attempt['status'] or '-'}  {attempt['message']}")

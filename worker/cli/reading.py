@@ -1,0 +1,219 @@
+"""``parse``, ``explain``, ``rules``: how mails are read, without touching anything."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from parsers import Outcome, Reading, RuleSet, load_rules_text
+from worker.cli.common import DONE, command, open_runtime, print_json, print_rows, read_input
+from worker.settings import ConfigError, Mailbox, Settings, nearest
+
+EXIT_CODES = {
+    Outcome.EVENTS: 0,
+    Outcome.IGNORED: 0,
+    Outcome.UNMATCHED: 3,
+    Outcome.INCOMPLETE: 4,
+    Outcome.INVALID: 4,
+    Outcome.CONTRADICTION: 4,
+    Outcome.AMBIGUOUS: 5,
+    Outcome.UNTRUSTED: 6,
+    Outcome.UNREADABLE: 7,
+}
+
+
+def saved_rules(settings: Settings) -> RuleSet:
+    """Return the rules as they are on disk now.
+
+    Raises:
+        RuleErrors: a file is broken; says file, line and column.
+        ConfigError: no pack file is there.
+    """
+    from worker.rulebook import read_files
+
+    files = read_files(settings.rules.paths)
+    if not files:
+        paths = ", ".join(str(path) for path in settings.rules.paths)
+        raise ConfigError(f"no rule pack (*.yaml) in {paths}; set [rules] paths")
+    return load_rules_text(files)
+
+
+def find_mailbox(settings: Settings, address: str) -> Mailbox:
+    """Return the mailbox of an address.
+
+    Raises:
+        ConfigError: there is none; names the nearest.
+    """
+    found = settings.mailboxes.get(address.lower())
+    if found is None:
+        known = ", ".join(settings.mailboxes) or "none"
+        raise ConfigError(f"no mailbox {address}{nearest(address.lower(), settings.mailboxes)}; known: {known}")
+    return found
+
+
+_mailbox = click.option("--mailbox", "address", required=True, help="The mailbox that it is for.")
+_trust = click.option("--trust", is_flag=True, help="Take the sender as proven.")
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@_mailbox
+@_trust
+@command()
+def parse(settings: Settings, file: str, address: str, trust: bool, as_json: bool) -> None:
+    """Read one mail and print what comes of it. Writes nothing.
+
+    Exit codes: 0 events or ignored, 2 usage or broken rule, 3 unmatched, 4 incomplete, invalid or contradiction,
+    5 ambiguous, 6 untrusted, 7 unreadable.
+    """
+    reading = _read(settings, read_input(file), address, trust=trust)
+    if as_json:
+        print_json(reading.to_json())
+    else:
+        click.echo(f"{reading.outcome}  {reading.rule or '-'}" + (f"\n  {reading.reason}" if reading.reason else ""))
+        for event in reading.to_json()["events"]:
+            body = ", ".join(f"{name}={value}" for name, value in event["body"].items())
+            click.echo(f"  {event['effective_at']}  {event['kind']:<9} {event['crm_unit_id']}  {body}")
+    raise click.exceptions.Exit(EXIT_CODES[reading.outcome])
+
+
+def _read(settings: Settings, raw: bytes, address: str, *, trust: bool) -> Reading:
+    from worker.ingest import read_for
+
+    return read_for(raw, saved_rules(settings), find_mailbox(settings, address), {"trusted": trust})[0]
+
+
+@click.command()
+@click.argument("what")
+@click.option("--mailbox", "address", help="The mailbox that a file is for.")
+@_trust
+@command()
+def explain(settings: Settings, what: str, address: str | None, trust: bool, as_json: bool) -> None:
+    """Show how a mail is read: a FILE (with --mailbox), or the ID of a stored mail.
+
+    Prints the readable text that patterns see, every rule tried with the first condition that fails, the values found
+    with their lines, and the events.
+    """
+    from parsers.explain import render
+
+    if Path(what).is_file() or what == "-":
+        if address is None:
+            raise click.UsageError("a file needs --mailbox ADDR: rules and trust depend on it")
+        reading = _read(settings, read_input(what), address, trust=trust)
+        shown: dict[str, Any] = {**reading.to_json(), "trace": dict(reading.trace)}
+        if as_json:
+            print_json(shown)
+        else:
+            click.echo(render(reading))
+        return
+    from worker.ingest import read_for
+    from worker.views import raw_mail, show_mail
+
+    runtime = open_runtime(settings)
+    mail = show_mail(runtime.db, what)
+    mailbox = find_mailbox(settings, mail["mailbox"])
+    reading, _, admission = read_for(raw_mail(runtime.db, what), runtime.rules(), mailbox, mail["evidence"])
+    if as_json:
+        print_json({**mail, "now": {**reading.to_json(), "trace": dict(reading.trace), "proof": admission.proof}})
+        return
+    click.echo(
+        f"mail {what}: {mail['state']}{' ' + mail['reason'] if mail['reason'] else ''}; proof: {admission.proof}"
+    )
+    click.echo(render(reading))
+    for event in mail["events"]:
+        click.echo(f"event {event['id']}  {event['kind']}  {event['crm_unit_id']}  {event['state']}")
+        for call in event["calls"]:
+            click.echo(
+                f"  call {call['id']}  {call['request']}  {call['body']}  {call['state']}\n    key {call['key']}"
+            )
+
+
+@click.group()
+def rules() -> None:
+    """Check, test, list and publish rule packs."""
+
+
+@rules.command("check")
+@command()
+def rules_check(settings: Settings, as_json: bool) -> None:
+    """Load every pack as it is on disk; a mistake is told with file, line and column."""
+    found = saved_rules(settings)
+    unproven = [
+        f"mailbox {mailbox.address}: a trust entry asks for dkim or login, which are not evaluated yet: it never holds"
+        for mailbox in settings.mailbox
+        for entry in mailbox.trust
+        if entry.dkim or entry.login
+    ]
+    missing = [
+        f"mailbox {mailbox.address} names the pack `{name}`{nearest(name, found.packs)}, which no file holds"
+        for mailbox in settings.mailbox
+        for name in mailbox.packs
+        if name not in found.packs
+    ]
+    if as_json:
+        print_json({"rule_set": found.id, "packs": len(found.packs), "problems": missing, "warnings": unproven})
+    else:
+        count = sum(len(pack.rules) for pack in found.packs.values())
+        click.echo(f"{len(found.packs)} packs, {count} rules: they load (set {found.id})")
+        for line in (*missing, *unproven):
+            click.echo(f"  {line}", err=True)
+    raise click.exceptions.Exit(2 if missing else DONE)
+
+
+@rules.command("list")
+@command()
+def rules_list(settings: Settings, as_json: bool) -> None:
+    """List the rules on disk."""
+    rows = [
+        {
+            "rule": rule.name,
+            "senders": ", ".join(pack.senders),
+            "gives": "no event" if rule.ignore else ", ".join(str(event.kind) for event in rule.events),
+        }
+        for pack in saved_rules(settings).packs.values()
+        for rule in pack.rules
+    ]
+    if as_json:
+        print_json(rows)
+    else:
+        print_rows(rows, ("rule", "gives", "senders"), empty="no rules")
+
+
+@rules.command("test")
+@click.argument("pack", required=False)
+@click.option("--fixtures", type=click.Path(path_type=Path), help="The folder of fixtures.")
+@command()
+def rules_test(settings: Settings, pack: str | None, fixtures: Path | None, as_json: bool) -> None:
+    """Read every fixture and compare with what its .expected.json says."""
+    from worker.fixtures import FIXTURES, check_fixture, find_fixtures
+
+    folder = fixtures or FIXTURES
+    found = saved_rules(settings)
+    results = [check_fixture(path, found) for path in find_fixtures(folder, pack)]
+    if not results:
+        raise ConfigError(f"no fixture in {folder}{'/' + pack if pack else ''}: a test that tests nothing is no test")
+    failed = [result for result in results if result["differences"]]
+    if as_json:
+        print_json({"fixtures": len(results), "failed": failed})
+    else:
+        for result in failed:
+            click.echo(click.style("FAILED ", fg="red") + result["file"])
+            for line in result["differences"]:
+                click.echo(f"  {line}")
+        click.echo(f"{len(results) - len(failed)} of {len(results)} fixtures read as expected")
+    raise click.exceptions.Exit(1 if failed else DONE)
+
+
+@rules.command("publish")
+@command()
+def rules_publish(settings: Settings, as_json: bool) -> None:
+    """Make the rules on disk the set that every process reads with."""
+    from worker.cli.common import actor
+    from worker.rulebook import read_files
+
+    runtime = open_runtime(settings)
+    number = runtime.rulebook.publish(read_files(settings.rules.paths), actor=actor())
+    if as_json:
+        print_json({"number": number, "rule_set": runtime.rules().id})
+    else:
+        click.echo(f"set {number} ({runtime.rules().id}) is live")

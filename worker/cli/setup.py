@@ -1,0 +1,268 @@
+"""``init``, ``config``, ``db``, ``doctor``: set up, and see whether all is well."""
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from worker.cli.common import DONE, NOT_DONE, command, open_runtime, print_json, told
+from worker.settings import ConfigError, Settings
+
+_TEMPLATE = """\
+# Gatepost: every key is explained in docs/configuration.md.
+# Secrets come from the environment or from files, never from here.
+
+[smtp]
+listen = ["{listen}"]
+hostname = "{domain}"
+
+[rules]
+paths = [{paths}]
+publish = "on_save"
+
+[mailbox_defaults]
+company = "{company}"
+timezone = "{timezone}"
+destination = "local"
+mode = "apply"
+
+[[mailbox]]
+address = "{address}"
+location = "{location}"
+pms = ["{pack}"]
+unit_id = "{{{{ location }}}}-{{{{ unit }}}}"
+# Who may speak here. A network is right for a relay of your own; write its address.
+trust = [{{network = "127.0.0.0/8"}}]
+"""
+
+
+@click.command()
+@click.option("--file", "path", type=click.Path(path_type=Path), default=Path("gatepost.toml"), show_default=True)
+@click.option("--company", prompt="Company (a short name)", default="acme")
+@click.option("--location", prompt="Location code of the site", default="MAIN-ST")
+@click.option("--timezone", prompt="Time zone of the site", default="America/Chicago")
+@click.option("--pack", prompt="PMS (a rule pack: see `gatepost rules list`)", default="sitelink")
+@click.option("--address", prompt="Address that the PMS will mail to", default="main-st@in.example.com")
+def init(path: Path, company: str, location: str, timezone: str, pack: str, address: str) -> None:
+    """Ask five questions and write a first configuration file."""
+    from worker.configuration import load_settings
+
+    with told():
+        if path.exists():
+            raise ConfigError(f"{path} is there already; edit it, or name another with --file")
+        text = _TEMPLATE.format(
+            listen="127.0.0.1:8025",
+            domain=address.rpartition("@")[2],
+            paths=_rule_paths(path.resolve().parent),
+            company=company,
+            timezone=timezone,
+            address=address,
+            location=location,
+            pack=pack,
+        )
+        path.write_text(text, "utf-8")
+        try:
+            load_settings(path, environ={})
+        except ConfigError:
+            path.unlink()
+            raise
+    click.echo(f"{path} is written. Next:")
+    click.echo(f"  gatepost --config {path} up")
+    click.echo(f"  gatepost --config {path} send a-mail.eml --to {address} --wait")
+
+
+def _rule_paths(beside: Path) -> str:
+    """Return the shipped packs, and a folder of the operator's own beside the file."""
+    from worker.configuration import SHIPPED_RULES
+
+    own = beside / "rules"
+    paths = [f'"{SHIPPED_RULES}"']
+    if own != SHIPPED_RULES and own.is_dir():
+        paths.append('"rules"')
+    return ", ".join(paths)
+
+
+@click.group()
+def config() -> None:
+    """Check or show the configuration."""
+
+
+@config.command("check")
+@command()
+def config_check(settings: Settings, as_json: bool) -> None:
+    """Check the configuration, and that every pack that a mailbox names is there."""
+    from worker.cli.reading import saved_rules
+
+    packs = saved_rules(settings).packs
+    missing = [
+        f"{box.address}: no pack `{name}`" for box in settings.mailbox for name in box.packs if name not in packs
+    ]
+    if as_json:
+        print_json({"ok": not missing, "problems": missing})
+    else:
+        for line in missing:
+            click.echo(f"gatepost: {line}; known: {', '.join(packs)}", err=True)
+        if not missing:
+            click.echo(f"{len(settings.mailbox)} mailboxes, {len(packs)} packs: all is well")
+    raise click.exceptions.Exit(2 if missing else DONE)
+
+
+@config.command("show")
+@command()
+def config_show(settings: Settings, as_json: bool) -> None:
+    """Show every setting as it holds now. Secrets are not among them."""
+    values = settings.model_dump(mode="json", by_alias=True)
+    values["store"]["url"] = _without_password(settings.store.url)
+    values["queue"]["broker"] = _without_password(settings.queue.broker)
+    if as_json:
+        print_json(values)
+        return
+    for line in _flat("", values):
+        click.echo(line)
+
+
+def _without_password(url: str) -> str:
+    head, at, tail = url.rpartition("@")
+    scheme, slashes, user = head.partition("://")
+    return f"{scheme}{slashes}{user.partition(':')[0]}{at}{tail}" if at else url
+
+
+def _flat(prefix: str, value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _flat(f"{prefix}.{name}" if prefix else name, inner)
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        for index, inner in enumerate(value):
+            yield from _flat(f"{prefix}[{index}]", inner)
+    else:
+        yield f"{prefix} = {value!r}"
+
+
+@click.group()
+def db() -> None:
+    """Upgrade, check or back up the database."""
+
+
+@db.command("upgrade")
+@command()
+def db_upgrade(settings: Settings, as_json: bool) -> None:
+    """Bring the tables up to the version of this code."""
+    from worker.runtime import Runtime
+    from worker.store import schema
+
+    version = schema.upgrade(Runtime(settings).db)
+    print_json({"version": version}) if as_json else click.echo(f"the database is at version {version}")
+
+
+@db.command("check")
+@command()
+def db_check(settings: Settings, as_json: bool) -> None:
+    """Check the tables' version, the durability settings, and that every mail is in exactly one state."""
+    from worker.store import counts
+
+    runtime = open_runtime(settings)
+    found = runtime.db.check_durability()
+    with runtime.db.read() as connection:
+        faults = counts.check(connection)
+        states = counts.by_state(connection, "mails")
+    if as_json:
+        print_json({"ok": not faults, "faults": faults, "settings": found, "mails": states})
+    else:
+        for name, value in found.items():
+            click.echo(f"{name} = {value}")
+        for line in faults:
+            click.echo(f"gatepost: {line}", err=True)
+        click.echo(f"{sum(states.values())} mails, {len(faults)} faults")
+    raise click.exceptions.Exit(NOT_DONE if faults else DONE)
+
+
+@db.command("backup")
+@click.argument("target", type=click.Path(path_type=Path))
+@command(as_json=False)
+def db_backup(settings: Settings, target: Path) -> None:
+    """Copy an SQLite database as it is now, while it is in use."""
+    from worker.runtime import Runtime
+
+    database = Runtime(settings).db
+    if not database.is_sqlite:
+        raise ConfigError("this is PostgreSQL: use pg_dump, which takes a consistent copy while it is in use")
+    if target.exists():
+        raise ConfigError(f"{target} is there already; name a new file")
+    source = sqlite3.connect(f"file:{database.url.database}?mode=ro", uri=True)
+    copy = sqlite3.connect(target)
+    with copy:
+        source.backup(copy)
+    copy.close()
+    source.close()
+    click.echo(f"{target} is written")
+
+
+@click.command()
+@command()
+def doctor(settings: Settings, as_json: bool) -> None:
+    """Look whether this place can run Gatepost: store, broker, rules, disk, trust."""
+    checks = [_examined(name, check, settings) for name, check in _CHECKS.items()]
+    if as_json:
+        print_json(checks)
+    else:
+        for check in checks:
+            colour = {"ok": "green", "warn": "yellow", "bad": "red"}[check["result"]]
+            click.echo(f"{click.style(check['result'].ljust(5), fg=colour)} {check['name']}: {check['detail']}")
+    raise click.exceptions.Exit(NOT_DONE if any(check["result"] == "bad" for check in checks) else DONE)
+
+
+def _examined(name: str, check: Any, settings: Settings) -> dict[str, str]:
+    try:
+        result, detail = check(settings)
+    except Exception as error:  # noqa: BLE001  whatever a check meets is its finding
+        result, detail = "bad", f"{type(error).__name__}: {error}"
+    return {"name": name, "result": result, "detail": detail}
+
+
+def _store(settings: Settings) -> tuple[str, str]:
+    found = open_runtime(settings).db.check_durability()
+    return "ok", f"{_without_password(settings.store.url)}, " + ", ".join(f"{k}={v}" for k, v in found.items())
+
+
+def _broker(settings: Settings) -> tuple[str, str]:
+    from worker.queue import Doorbell, is_in_process, make_app
+
+    if is_in_process(settings):
+        return "ok", "in this process (memory://)"
+    if Doorbell(make_app(settings)).length() is None:
+        return (
+            "bad",
+            f"{_without_password(settings.queue.broker)} cannot be reached; mail is kept, and read once it can",
+        )
+    return "ok", _without_password(settings.queue.broker)
+
+
+def _rules(settings: Settings) -> tuple[str, str]:
+    from worker.cli.reading import saved_rules
+
+    found = saved_rules(settings)
+    return "ok", f"{', '.join(found.packs)} (set {found.id})"
+
+
+def _disk(_settings: Settings) -> tuple[str, str]:
+    free = shutil.disk_usage(".").free
+    return ("ok" if free > 1 << 30 else "warn"), f"{free >> 20} MiB free"
+
+
+def _trust(settings: Settings) -> tuple[str, str]:
+    boxes = [box for box in settings.mailbox if not box.trust]
+    if boxes:
+        return "warn", f"{boxes[0].address} trusts nobody: all its mail will be held untrusted; set trust"
+    unproven = [box.address for box in settings.mailbox for entry in box.trust if entry.dkim or entry.login]
+    if unproven:
+        return "warn", f"{unproven[0]} asks for DKIM or login, which are not evaluated yet: held untrusted"
+    local = [box.address for box in settings.mailbox for entry in box.trust if (entry.network or "").startswith("127.")]
+    if local and not settings.store.url.startswith("sqlite"):
+        return "warn", f"{local[0]} trusts whatever comes from this machine; name your relay's network"
+    return "ok", f"{len(settings.mailbox)} mailboxes"
+
+
+_CHECKS = {"store": _store, "broker": _broker, "rules": _rules, "disk": _disk, "trust": _trust}

@@ -1,0 +1,143 @@
+"""Read the configuration: one TOML file, ``GATEPOST_*`` variables over it, and every mistake named.
+
+A variable is ``GATEPOST_<SECTION>__<KEY>`` (``GATEPOST_STORE__URL``). Without a file the demo's own configuration
+holds: one mailbox for each shipped pack.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from worker.settings import ConfigError, Destination, Mailbox, PackUse, Section, Settings, Trust, nearest
+
+SHIPPED_RULES = Path(__file__).resolve().parent.parent / "rules"
+OTHER_VARIABLES = ("GATEPOST_CONFIG", "GATEPOST_UNITS_TOKEN")
+
+
+def load_settings(path: Path | None = None, *, environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the checked configuration.
+
+    ``path`` None means ``GATEPOST_CONFIG``, else ``gatepost.toml`` in the current folder where there is one, else
+    the demo's own configuration.
+
+    Raises:
+        ConfigError: for an unreadable file, an unknown key or variable, or a value that does not fit.
+    """
+    environ = os.environ if environ is None else environ
+    if path is None and environ.get("GATEPOST_CONFIG"):
+        path = Path(environ["GATEPOST_CONFIG"])
+    if path is None and Path("gatepost.toml").is_file():
+        path = Path("gatepost.toml")
+    values = _read_files(path) if path else {}
+    _lay_over(values, environ)
+    defaults = values.pop("mailbox_defaults", {})
+    if not isinstance(defaults, dict):
+        raise ConfigError(f"{path}: mailbox_defaults must be a table: [mailbox_defaults]")
+    values.setdefault("rules", {}).setdefault("paths", [str(SHIPPED_RULES)])
+    paths = tuple(Path(item) for item in values["rules"]["paths"])
+    if "mailbox" in values:
+        values["mailbox"] = [{**defaults, **item} for item in values["mailbox"]]
+    else:
+        values["mailbox"] = [{**item, **defaults} for item in demo_mailboxes(paths)]
+        values["rules"].setdefault("publish", "on_save")
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_tell(error, path)) from error
+
+
+def demo_mailboxes(paths: Iterable[Path]) -> list[dict[str, Any]]:
+    """Return one mailbox for each pack file below ``paths``: ``sitelink@demo.test`` at location ``SITELINK``."""
+    files = sorted(file for path in paths for file in ([path] if path.is_file() else path.glob("*.yaml")))
+    return [
+        {
+            "address": f"{file.stem}@demo.test",
+            "location": file.stem.upper(),
+            "company": "demo",
+            "pms": [file.stem],
+            "trust": [{"network": "127.0.0.0/8"}, {"network": "::1/128"}],
+        }
+        for file in files
+    ]
+
+
+def _read_files(path: Path) -> dict[str, Any]:
+    values = _read_toml(path)
+    for pattern in values.pop("include", []):
+        for file in sorted(path.parent.glob(pattern)):
+            _merge(values, _read_toml(file))
+    rules = values.get("rules")
+    if isinstance(rules, dict) and isinstance(rules.get("paths"), list):
+        rules["paths"] = [str(path.parent / item) for item in rules["paths"]]
+    return values
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; write one with `gatepost init`") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not TOML: {error}") from error
+
+
+def _merge(into: dict[str, Any], more: dict[str, Any]) -> None:
+    for name, value in more.items():
+        if isinstance(value, dict) and isinstance(into.get(name), dict):
+            _merge(into[name], value)
+        elif isinstance(value, list) and isinstance(into.get(name), list):
+            into[name] = [*into[name], *value]
+        else:
+            into[name] = value
+
+
+def _lay_over(values: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """Put ``GATEPOST_SECTION__KEY`` variables over the file's values."""
+    known = {
+        f"GATEPOST_{section}__{key}".upper(): (section, key)
+        for section, field in Settings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+        for key in field.annotation.model_fields
+    }
+    for name in sorted(environ):
+        if not name.startswith("GATEPOST_") or name in OTHER_VARIABLES or name.startswith("GATEPOST_TOKEN_"):
+            continue
+        if name not in known:
+            raise ConfigError(
+                f"environment: {name} is not a setting{nearest(name, [*known, *OTHER_VARIABLES])}; "
+                "`gatepost config show` lists them"
+            )
+        section, key = known[name]
+        many = key in ("listen", "paths") and section in ("smtp", "rules")
+        values.setdefault(section, {})[key] = environ[name].split(",") if many else environ[name]
+
+
+def _tell(error: ValidationError, path: Path | None) -> str:
+    lines: list[str] = []
+    for item in error.errors(include_url=False):
+        where = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            known = _known_keys(item["loc"])
+            lines.append(f"unknown key `{where}`{nearest(str(item['loc'][-1]), known)}; known: {', '.join(known)}")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            lines.append(f"`{where}`: {message}" if where else message)
+    return "\n".join(f"{path or 'configuration'}: {line}" for line in lines)
+
+
+def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that may stand where ``loc`` names an unknown one."""
+    model: type[BaseModel] = Settings
+    inside = {"mailbox": Mailbox, "destination": Destination, "pms": PackUse, "trust": Trust}
+    for part in loc[:-1]:
+        field = model.model_fields.get(str(part))
+        if str(part) in inside:
+            model = inside[str(part)]
+        elif field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            model = field.annotation
+    extra = ["include", "mailbox_defaults"] if model is Settings else []
+    return sorted([field.alias or name for name, field in model.model_fields.items()] + extra)

@@ -1,0 +1,1 @@
+"""The web port: health, metrics, the local units, and later the console."""

@@ -1,0 +1,205 @@
+"""Ingest: read each new mail and store what it says. The steps are joined here: admit, parse, guard, store.
+
+Reading is pure and happens outside any transaction, so a mail that is rung for twice is at worst read twice; storing
+is a compare-and-set on its state, so it takes effect once.
+"""
+
+import datetime as dt
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from parsers import Mail, Outcome, Reading, RuleSet, Unreadable, read_mail
+from parsers import Mailbox as ReadingMailbox
+from parsers.events import Event
+from parsers.parse import parse
+from worker.admit import Admission, admit
+from worker.log import where
+from worker.order import Hold, State
+from worker.settings import Mailbox
+from worker.store import lanes, mails
+from worker.store.database import Database
+from worker.store.lanes import LaneKey
+from worker.store.mails import MailState, NewMail, Verdict
+
+POSTMASTER = "postmaster"
+TRIES = 5
+
+# Header fields that a relay adds on top: the same mail by another path differs in these alone.
+_TRACE = re.compile(
+    rb"(?:(?:Received|Return-Path|Delivered-To|X-Original-To|X-Forwarded-(?:To|For)|Authentication-Results"
+    rb"|Received-SPF|ARC-[\w-]+|X-Received|X-Gm-[\w-]+|X-Google-[\w-]+)[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*)+",
+    re.IGNORECASE,
+)
+
+
+class Ingest:
+    """Reads mails. One for each process; safe to use from several threads."""
+
+    def __init__(
+        self,
+        db: Database,
+        *,
+        mailboxes: Callable[[], Mapping[str, Mailbox]],
+        rules: Callable[[], RuleSet],
+        clock: Callable[[], dt.datetime],
+        clock_skew_s: float,
+        on_read: Callable[[Verdict], None] = lambda _verdict: None,
+        on_trouble: Callable[..., None] = lambda **_fields: None,
+    ) -> None:
+        self._db = db
+        self._mailboxes = mailboxes
+        self._rules = rules
+        self._clock = clock
+        self._skew = dt.timedelta(seconds=clock_skew_s)
+        self._on_read = on_read
+        self._on_trouble = on_trouble
+
+    def ingest(self, mail_ids: Iterable[str]) -> list[LaneKey]:
+        """Read those of the mails that are still new; return the lanes that have something to do."""
+        with self._db.read() as connection:
+            waiting = mails.load_new(connection, mail_ids)
+            now = self._clock()
+            paused = {kind: lanes.paused_names(connection, kind, now) for kind in ("mailbox", "pack", "rule")}
+            repeats = {
+                mail.id: mails.seen_before(
+                    connection, mailbox=mail.mailbox, digest=content_digest(mail.raw), not_id=mail.id
+                )
+                for mail in waiting
+            }
+        keys: list[LaneKey] = []
+        for mail in waiting:
+            if mail.mailbox in paused["mailbox"]:
+                self._postpone(mail, "mailbox is paused", tries=mail.tries)
+                continue
+            try:
+                verdict = self._judge(mail, repeats[mail.id])
+            except Exception as error:  # noqa: BLE001  the task's edge: the unexpected counts as temporary at first
+                self._on_trouble(event="reading_failed", mail_id=mail.id, error=where(error))
+                if mail.tries + 1 < TRIES:
+                    self._postpone(mail, f"reading failed: {type(error).__name__}", tries=mail.tries + 1)
+                    continue
+                verdict = Verdict(
+                    mail_id=mail.id,
+                    state=MailState.HELD,
+                    reason=Outcome.UNREADABLE,
+                    detail=f"reading failed {TRIES} times: {type(error).__name__}; this is a fault of Gatepost",
+                )
+            if verdict.rule and (verdict.rule in paused["rule"] or verdict.rule.partition("/")[0] in paused["pack"]):
+                self._postpone(mail, f"{verdict.rule} is paused", tries=mail.tries)
+                continue
+            with self._db.write() as connection:
+                keys += mails.store_verdict(connection, verdict, now=self._clock())
+            self._on_read(verdict)
+        return list(dict.fromkeys(keys))
+
+    def _postpone(self, mail: NewMail, detail: str, *, tries: int) -> None:
+        due_at = self._clock() + dt.timedelta(seconds=min(5.0 * 2**tries, 300.0))
+        with self._db.write() as connection:
+            mails.postpone(connection, mail.id, due_at=due_at, detail=detail, tries=tries)
+
+    def _judge(self, mail: NewMail, repeat_of: str | None) -> Verdict:
+        if mail.mailbox == POSTMASTER:
+            return Verdict(mail_id=mail.id, state=MailState.HELD, reason="unmatched", detail="mail for the postmaster")
+        mailbox = self._mailboxes().get(mail.mailbox)
+        if mailbox is None:
+            detail = "its mailbox is no longer in the configuration; put it back and `gatepost mail retry`"
+            return Verdict(mail_id=mail.id, state=MailState.HELD, reason="unmatched", detail=detail)
+        rules = self._rules()
+        reading, read, admission = read_for(mail.raw, rules, mailbox, mail.evidence)
+        if repeat_of is not None and reading.outcome in (Outcome.EVENTS, Outcome.IGNORED):
+            state, detail = MailState.DUPLICATE, f"the same bytes as mail {repeat_of}, which was read"
+        else:
+            state, detail = _state_of(reading), reading.reason
+        is_held = state is MailState.HELD
+        event_state, event_reason, event_detail = self._guard(reading.events, mailbox, mail.received_at)
+        return Verdict(
+            mail_id=mail.id,
+            state=state,
+            reason=str(reading.outcome) if is_held else None,
+            detail=detail,
+            rule=reading.rule,
+            rule_set=reading.rule_set,
+            subject=read.subject if read else None,
+            from_address=read.from_address if read else None,
+            message_id=read.message_id if read else None,
+            mailed_at=read.date if read else None,
+            digest=content_digest(mail.raw),
+            reading={**reading.to_json(), "trace": reading.trace, "proof": admission.proof},
+            events=() if state is not MailState.PARSED else reading.events,
+            company=mailbox.company,
+            mailbox=mailbox.address,
+            location=mailbox.location,
+            destination=mailbox.destination,
+            timezone=mailbox.timezone,
+            received_at=mail.received_at,
+            event_state=event_state,
+            event_reason=event_reason,
+            event_detail=event_detail,
+        )
+
+    def _guard(
+        self, events: Sequence[Event], mailbox: Mailbox, received_at: dt.datetime
+    ) -> tuple[State, str | None, str | None]:
+        """Return the state in which the events of a mail begin."""
+        if mailbox.mode != "apply":
+            return State.HELD, Hold.REVIEW, f"the mailbox is in mode {mailbox.mode}"
+        stated = {event.effective_at for event in events if event.on == event.effective_at.date()}
+        latest = received_at + self._skew
+        if any(event.effective_at > latest and event.effective_at not in stated for event in events):
+            return State.HELD, Hold.CLOCK, "it says that it happened after it was received; check its Date"
+        return State.WAITING, None, None
+
+
+def read_for(
+    raw: bytes, rules: RuleSet, mailbox: Mailbox, evidence: Mapping[str, object]
+) -> tuple[Reading, Mail | None, Admission]:
+    """Read a mail for a mailbox: the one path of worker, ``parse``, ``explain`` and the tests.
+
+    Returns the reading, the mail (None when unreadable) and who may speak for what.
+    """
+    try:
+        read = read_mail(raw)
+    except Unreadable as error:
+        reading = Reading(outcome=Outcome.UNREADABLE, rule=None, rule_set=rules.id, reason=str(error))
+        return reading, None, Admission(packs=(), proof="it cannot be read")
+    vouched = evidence.get("vouched")  # a person released it: for every pack of the mailbox
+    senders = mailbox.packs if vouched else rules.packs_for(read.from_domain, among=mailbox.packs)
+    admission = admit(mailbox.trust, evidence, read.from_domain, senders)
+    reading = parse(read, rules, mailbox=as_reader(mailbox), packs=admission.packs)
+    if not admission.packs:
+        reading = replace(reading, reason=admission.proof)
+    elif admission.allow and any(event.kind not in admission.allow for event in reading.events):
+        reason = f"{admission.proof} is good for {', '.join(admission.allow)} only"
+        reading = replace(reading, outcome=Outcome.UNTRUSTED, reason=reason, events=())
+    return reading, read, admission
+
+
+def as_reader(mailbox: Mailbox) -> ReadingMailbox:
+    """Return what the parsers need to know of a mailbox."""
+    return ReadingMailbox(
+        address=mailbox.address,
+        company=mailbox.company,
+        location=mailbox.location,
+        timezone=mailbox.timezone,
+        unit_id=mailbox.unit_id,
+        unit_pattern=mailbox.unit_pattern,
+        location_names=mailbox.location_names,
+    )
+
+
+def content_digest(raw: bytes) -> str:
+    """Return the digest of a message below the trace fields that relays put on top of it."""
+    trace = _TRACE.match(raw)
+    return hashlib.sha256(raw[trace.end() :] if trace else raw).hexdigest()
+
+
+def _state_of(reading: Reading) -> MailState:
+    match reading.outcome:
+        case Outcome.EVENTS:
+            return MailState.PARSED
+        case Outcome.IGNORED:
+            return MailState.IGNORED
+        case _:
+            return MailState.HELD

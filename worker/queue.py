@@ -1,0 +1,228 @@
+"""The queue: the Celery app, its settings, its few tasks. A doorbell: messages carry ids, the store is the truth.
+
+Publishing is best effort; the sweeper is the guarantee. The settings follow what Celery 5.7 and kombu 5.7 were seen to
+do on Redis: a task can vanish between two commands, an ETA beyond the visibility timeout runs twice (so retry times
+live in the database), and a publish without a socket timeout can block for ever.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
+
+import celery
+import celery.exceptions
+import redis.exceptions
+from celery import shared_task
+from celery.worker import WorkController
+from celery.worker import state as worker_state
+from kombu.entity import Queue
+from kombu.exceptions import KombuError
+
+from worker import log, metrics
+from worker.settings import Settings
+from worker.store.lanes import LaneKey
+
+PER_MESSAGE = 50
+QUEUE = "gatepost"
+HOLD_OFF_S = 1.0
+VISIBILITY_S = 600
+TASK_LIMIT_S, SOFT_TASK_LIMIT_S = 300, 240
+
+# What a publish can raise when the broker is away: kombu's own errors, the client's, and the system's.
+BROKER_ERRORS = (KombuError, redis.exceptions.RedisError, celery.exceptions.CeleryError, OSError)
+
+T = TypeVar("T")
+
+
+class Work(Protocol):
+    """What the tasks call; ``worker/runtime.py`` is it."""
+
+    def ingest(self, mail_ids: Sequence[str]) -> None: ...
+    def drain(self, keys: Sequence[LaneKey]) -> None: ...
+    def sweep(self) -> None: ...
+
+
+def make_app(settings: Settings) -> celery.Celery:
+    """Return the Celery app for a broker; nothing is connected yet."""
+    app = celery.Celery(
+        "gatepost", broker=_broker_url(settings), include=["worker.queue", "worker.child"], set_as_current=True
+    )
+    app.conf.update(
+        task_default_queue=QUEUE,
+        task_queues=[Queue(QUEUE)],
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        result_backend=None,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_time_limit=TASK_LIMIT_S,
+        task_soft_time_limit=SOFT_TASK_LIMIT_S,
+        task_publish_retry=False,
+        worker_prefetch_multiplier=4 if is_in_process(settings) else 1,
+        worker_concurrency=settings.queue.concurrency,
+        worker_pool_start_method="spawn",
+        worker_soft_shutdown_timeout=15.0,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_hijack_root_logger=False,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_connection_timeout=2,
+        broker_pool_limit=4,
+        broker_heartbeat=10 if settings.queue.broker.startswith("amqp") else 0,
+        broker_transport_options=_transport_options(settings.queue.broker),
+    )
+    return app
+
+
+def is_in_process(settings: Settings) -> bool:
+    """Say whether the queue lives in this process only."""
+    return settings.queue.broker.startswith("memory://")
+
+
+def _broker_url(settings: Settings) -> str:
+    return "memory://localhost/" if is_in_process(settings) else settings.queue.broker  # kombu warns without a host
+
+
+def _transport_options(broker: str) -> dict[str, Any]:
+    if broker.startswith("memory://"):
+        return {"polling_interval": 0.01}
+    if broker.startswith(("redis://", "rediss://")):
+        return {
+            "visibility_timeout": VISIBILITY_S,
+            "unacked_restore_interval": 10,
+            "unacked_restore_throttle": 1,
+            "socket_timeout": 5,
+            "socket_connect_timeout": 2,
+            "socket_keepalive": True,
+            "retry_on_timeout": False,
+            "max_retries": 1,
+        }
+    return {}
+
+
+class Doorbell:
+    """Rings, and never makes anybody wait for it or fail: a ring that is lost is made good by the sweeper.
+
+    After a failed ring the bell is left alone for a second, so that an unreachable broker costs nothing.
+    """
+
+    def __init__(self, app: celery.Celery, *, on_failure: Callable[[BaseException], None] = log.ring_failed) -> None:
+        self._app = app
+        self._on_failure = on_failure
+        self._silent_until = 0.0
+
+    def ring_mails(self, mail_ids: Sequence[str]) -> bool:
+        """Tell the worker of new mails; say whether the queue took it."""
+        return all(self._ring("gatepost.ingest", part) for part in _parts(mail_ids))
+
+    def ring_lanes(self, keys: Sequence[LaneKey]) -> bool:
+        """Tell the worker of units that have something to do; say whether the queue took it."""
+        return all(self._ring("gatepost.drain", [list(key) for key in part]) for part in _parts(keys))
+
+    def length(self) -> int | None:
+        """Return how many messages wait in the queue; None when the broker cannot be reached."""
+        try:
+            with self._app.connection_for_read() as connection:
+                connection.ensure_connection(max_retries=1, timeout=2)
+                channel = connection.default_channel
+                channel.queue_declare(QUEUE, durable=True, auto_delete=False)
+                return channel.queue_declare(QUEUE, passive=True).message_count
+        except BROKER_ERRORS as error:
+            self._failed(error)
+            return None
+
+    def _ring(self, task: str, argument: Sequence[Any]) -> bool:
+        if time.monotonic() < self._silent_until:
+            return False
+        try:
+            self._app.send_task(task, args=[list(argument)], queue=QUEUE, ignore_result=True)
+        except BROKER_ERRORS as error:
+            self._failed(error)
+            return False
+        return True
+
+    def _failed(self, error: BaseException) -> None:
+        self._silent_until = time.monotonic() + HOLD_OFF_S
+        metrics.RINGS_FAILED.inc()
+        self._on_failure(error)
+
+
+def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), PER_MESSAGE):
+        yield items[start : start + PER_MESSAGE]
+
+
+_work: Callable[[], Work] | None = None
+
+
+def do_work_with(work: Callable[[], Work]) -> None:
+    """Say what the tasks of this process call. A spawned child says it itself, from ``GATEPOST_CONFIG``."""
+    global _work
+    _work = work
+
+
+def _working() -> Work:
+    if _work is None:
+        raise celery.exceptions.ImproperlyConfigured("the tasks of this process have nothing to work with")
+    return _work()
+
+
+@shared_task(name="gatepost.ingest")
+def ingest(mail_ids: list[str]) -> None:
+    """Read these mails, as far as they are still new."""
+    _working().ingest(mail_ids)
+
+
+@shared_task(name="gatepost.drain")
+def drain(unit_ids: list[list[str]]) -> None:
+    """Drain these units: pairs of destination and crm_unit_id."""
+    _working().drain([(destination, crm_unit_id) for destination, crm_unit_id in unit_ids])
+
+
+@shared_task(name="gatepost.sweep")
+def sweep() -> None:
+    """Ring for all that is due."""
+    _working().sweep()
+
+
+class ThreadWorker:
+    """A Celery worker in threads of this process, for ``gatepost up`` and the demo."""
+
+    def __init__(self, app: celery.Celery, *, concurrency: int) -> None:
+        self._ready = threading.Event()
+        self._worker = WorkController(
+            app=app,
+            hostname="embedded@localhost",
+            pool="threads",
+            concurrency=concurrency,
+            loglevel="WARNING",
+            ready_callback=lambda _consumer: self._ready.set(),
+            without_heartbeat=True,
+            without_mingle=True,
+            without_gossip=True,
+        )
+        self._thread = threading.Thread(target=self._worker.start, name="worker", daemon=True)
+
+    def start(self) -> None:
+        """Start, and return once it takes messages."""
+        worker_state.should_stop = worker_state.should_terminate = None
+        self._thread.start()
+        if not self._ready.wait(30):
+            raise TimeoutError("the worker did not start within 30 s; is the broker reachable?")
+
+    def stop(self) -> None:
+        """Let the tasks under way end, then stop."""
+        worker_state.should_stop = 0
+        self._thread.join(20)
+        worker_state.should_stop = None
+
+
+def run_worker(app: celery.Celery, arguments: Iterable[str] = ()) -> None:
+    """Run a prefork worker until SIGTERM; children are spawned, not forked."""
+    app.worker_main(
+        ["worker", "--pool=prefork", "--loglevel=WARNING", "--without-gossip", "--without-mingle", *arguments]
+    )

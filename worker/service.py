@@ -1,0 +1,304 @@
+"""The processes: ``receive``, ``work``, ``sweep``, ``serve``, and ``up``, which is all four in one.
+
+Each drains on SIGTERM and ends within 30 s. ``up`` is the only one that takes SQLite and the in-process queue.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+
+from worker import log, metrics
+from worker.console.app import health_app, web_app
+from worker.ingest import POSTMASTER
+from worker.queue import ThreadWorker, do_work_with, is_in_process, run_worker
+from worker.runtime import Clock, Runtime, utc_now
+from worker.settings import ConfigError, Settings, split_endpoint
+from worker.smtp.server import CannotListen, Receiver
+from worker.store import lanes, schema
+from worker.store.keep import Keeper
+
+
+class StartError(Exception):
+    """A process cannot start; the message says what to do."""
+
+
+def refuse_embedded(settings: Settings, command: str) -> None:
+    """Refuse what only one process can share.
+
+    Raises:
+        StartError: for SQLite or ``memory://``, with the remedy.
+    """
+    if settings.store.url.startswith("sqlite"):
+        raise StartError(
+            f"`gatepost {command}` is one of several processes and needs PostgreSQL: set [store] url = "
+            '"postgresql://user@host/db", or run everything in one process with `gatepost up`'
+        )
+    if is_in_process(settings):
+        raise StartError(
+            f"`gatepost {command}` is one of several processes and needs a broker: set [queue] broker = "
+            '"redis://host:6379/0", or run everything in one process with `gatepost up`'
+        )
+
+
+def units_token() -> str:
+    """Return the token of the local units: from ``GATEPOST_UNITS_TOKEN``, or made anew for this run."""
+    return os.environ.get("GATEPOST_UNITS_TOKEN") or secrets.token_urlsafe(24)
+
+
+async def run_up(
+    settings: Settings,
+    *,
+    ready_file: Path | None = None,
+    clock: Clock = utc_now,
+    say: Callable[[str], None] = lambda _line: None,
+) -> None:
+    """Run everything in this process until SIGTERM or SIGINT."""
+    runtime = Runtime(settings, clock=clock)
+    schema.upgrade(runtime.db)
+    runtime.db.check_durability()
+    with runtime.db.write() as connection:
+        lanes.clear_leases(connection)  # whoever held them was this program, and is gone
+    runtime.rules()
+    do_work_with(lambda: runtime)
+    token = units_token()
+    worker = ThreadWorker(runtime.celery, concurrency=settings.queue.concurrency)
+    worker.start()
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            ports: dict[str, Any] = {}
+            stack.push_async_callback(asyncio.to_thread, worker.stop)
+            await stack.enter_async_context(_sweeping(runtime))
+            ports["web"] = await stack.enter_async_context(
+                _web(settings.web.listen, web_app(runtime, units_token=token))
+            )
+            ports["smtp"] = await stack.enter_async_context(_receiving(runtime))
+            _announce(ports | {"units_token": token}, ready_file, say)
+            await _until_told(runtime)
+            log.started(stopping=True)
+    finally:
+        runtime.close()
+    log.stopped(process="up")
+
+
+async def run_receive(settings: Settings, *, ready_file: Path | None = None) -> None:
+    """Receive mail until SIGTERM."""
+    refuse_embedded(settings, "receive")
+    runtime = Runtime(settings)
+    _check_store(runtime)
+    async with contextlib.AsyncExitStack() as stack:
+        ports: dict[str, Any] = {}
+        await _health(stack, runtime)
+        ports["smtp"] = await stack.enter_async_context(_receiving(runtime))
+        _announce(ports, ready_file)
+        await _until_told(runtime)
+    runtime.close()
+    log.stopped(process="receive")
+
+
+async def run_serve(settings: Settings, *, ready_file: Path | None = None) -> None:
+    """Serve the web port until SIGTERM."""
+    refuse_embedded(settings, "serve")
+    runtime = Runtime(settings)
+    _check_store(runtime)
+    token = units_token()
+    async with contextlib.AsyncExitStack() as stack:
+        ports: dict[str, Any] = {"units_token": token}
+        app = web_app(runtime, units_token=token)
+        ports["web"] = await stack.enter_async_context(_web(settings.web.listen, app))
+        _announce(ports, ready_file)
+        await _until_told(runtime)
+    runtime.close()
+    log.stopped(process="serve")
+
+
+async def run_sweep(settings: Settings) -> None:
+    """Ring for what is due until SIGTERM."""
+    refuse_embedded(settings, "sweep")
+    runtime = Runtime(settings)
+    _check_store(runtime)
+    runtime.rules()
+    async with contextlib.AsyncExitStack() as stack:
+        await _health(stack, runtime)
+        await stack.enter_async_context(_sweeping(runtime))
+        log.started(process="sweep")
+        await _until_told(runtime)
+    runtime.close()
+    log.stopped(process="sweep")
+
+
+def run_work(settings: Settings, *, config: Path | None = None) -> None:
+    """Work on the queue with a prefork pool until SIGTERM."""
+    refuse_embedded(settings, "work")
+    if config is not None:
+        os.environ["GATEPOST_CONFIG"] = str(config.resolve())  # what the spawned children read
+    with tempfile.TemporaryDirectory(prefix="gatepost-metrics-") as shared:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
+        runtime = Runtime(settings)
+        _check_store(runtime)
+        runtime.rules()
+        if settings.health.listen:
+            threading.Thread(target=_serve_health, args=(runtime,), name="health", daemon=True).start()
+        log.started(process="work", concurrency=settings.queue.concurrency)
+        run_worker(runtime.celery)
+        runtime.close()
+    log.stopped(process="work")
+
+
+def _check_store(runtime: Runtime) -> None:
+    schema.check(runtime.db)
+    runtime.db.check_durability()
+
+
+@contextlib.asynccontextmanager
+async def _receiving(runtime: Runtime) -> AsyncIterator[str]:
+    """Receive mail; yield the first address that listens."""
+    settings = runtime.settings.smtp
+    keeper = Keeper(
+        runtime.db,
+        batch_mails=settings.batch_mails,
+        batch_bytes=settings.batch_bytes,
+        clock=runtime.clock,
+        on_kept=lambda ids: _ring(runtime, list(ids)),
+        observe_batch=metrics.batch_kept,
+    )
+    postmaster = SimpleNamespace(address=POSTMASTER)
+
+    def find_mailbox(address: str) -> Any:
+        return postmaster if address == POSTMASTER else runtime.settings.mailboxes.get(address)
+
+    receiver = Receiver(
+        settings,
+        find_mailbox=find_mailbox,
+        keeper=keeper,
+        clock=runtime.clock,
+        log=log.lines(),
+        hosts_domain=lambda domain: any(address.endswith("@" + domain) for address in runtime.settings.mailboxes),
+    )
+    try:
+        try:
+            listening = await receiver.start()
+        except CannotListen as error:
+            raise StartError(str(error)) from error
+        host, port = listening[0]
+        log.started(process="receive", smtp=f"{host}:{port}")
+        yield f"{host}:{port}"
+    finally:
+        await receiver.stop()
+        await asyncio.to_thread(keeper.stop)
+
+
+def _ring(runtime: Runtime, ids: list[str]) -> None:
+    log.kept(ids)
+    runtime.doorbell.ring_mails(ids)
+
+
+@contextlib.asynccontextmanager
+async def _sweeping(runtime: Runtime) -> AsyncIterator[None]:
+    """Sweep every few seconds in a thread; the first sweep is at once."""
+    told = threading.Event()
+
+    def loop() -> None:
+        while not told.is_set():
+            try:
+                runtime.sweep()
+            except Exception as error:  # noqa: BLE001  the sweeper must outlive whatever a sweep meets
+                log.trouble(event="sweep_failed", error=log.where(error))
+            told.wait(runtime.settings.sweep.every_s)
+
+    thread = threading.Thread(target=loop, name="sweeper", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        told.set()
+        await asyncio.to_thread(thread.join, 10)
+
+
+@contextlib.asynccontextmanager
+async def _web(listen: str, app: Starlette) -> AsyncIterator[str]:
+    """Serve an application in a thread of its own, so that it cannot delay mail; yield where it listens."""
+    host, port = split_endpoint(listen)
+    server = _Server(uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False, lifespan="off"))
+    try:
+        sock = server.config.bind_socket()
+    except SystemExit as error:  # uvicorn's way to say that the port is taken
+        raise StartError(
+            f"web: {listen} cannot be bound; another program may have it: choose another [web] listen"
+        ) from error
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, name="web", daemon=True)
+    thread.start()
+    name = sock.getsockname()
+    try:
+        yield f"{name[0]}:{name[1]}"
+    finally:
+        server.should_exit = True
+        await asyncio.to_thread(thread.join, 10)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the process."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        yield
+
+
+async def _health(stack: contextlib.AsyncExitStack, runtime: Runtime) -> None:
+    if runtime.settings.health.listen:
+        where = await stack.enter_async_context(_web(runtime.settings.health.listen, health_app(runtime)))
+        log.started(health=where)
+
+
+def _serve_health(runtime: Runtime) -> None:
+    host, port = split_endpoint(runtime.settings.health.listen)
+    config = uvicorn.Config(health_app(runtime), host=host, port=port, log_level="warning", access_log=False)
+    _Server(config).run()
+
+
+def _announce(ports: dict[str, Any], ready_file: Path | None, say: Callable[[str], None] = lambda _line: None) -> None:
+    """Say where the process listens: the ready file appears whole, or not yet."""
+    if ready_file is not None:
+        ready_file.parent.mkdir(parents=True, exist_ok=True)
+        draft = ready_file.with_name(f".{ready_file.name}.{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(json.dumps(ports), "utf-8")
+        draft.replace(ready_file)
+    if "smtp" in ports:
+        say(f"smtp   {ports['smtp']}")
+    if "web" in ports:
+        say(f"web    http://{ports['web']}/")
+    if "units_token" in ports and "GATEPOST_UNITS_TOKEN" not in os.environ:
+        say(f"units  token {ports['units_token']}  (made for this run; set GATEPOST_UNITS_TOKEN to choose one)")
+
+
+async def _until_told(runtime: Runtime) -> None:
+    """Wait for SIGTERM or SIGINT; SIGHUP reads the configuration again, and a bad file keeps the last good one."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    loop.add_signal_handler(signal.SIGHUP, _reload, runtime)
+    await told.wait()
+
+
+def _reload(runtime: Runtime) -> None:
+    from worker.configuration import load_settings
+
+    try:
+        runtime.settings = load_settings()
+    except ConfigError as error:
+        log.trouble(event="configuration_refused", error=str(error))
+    else:
+        log.started(reloaded=True, mailboxes=len(runtime.settings.mailbox))

@@ -1,0 +1,1 @@
+"""Receive mail over SMTP: limits, recipient check, strict line ends, and a 250 only for what is on disk."""

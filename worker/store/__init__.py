@@ -1,0 +1,1 @@
+"""The store: what is true. SQLite or PostgreSQL behind the same statements."""

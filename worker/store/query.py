@@ -1,0 +1,95 @@
+"""The query language of lists: ``state:held pms:sitelink after:2026-05-01 Smith``.
+
+Errors:
+    QueryError(Exception)   an unknown token or a value that does not fit; names the nearest token
+"""
+
+import datetime as dt
+import shlex
+from collections.abc import Callable, Sequence
+
+import sqlalchemy as sa
+
+from worker.settings import nearest
+from worker.store.tables import events, mails
+
+
+class QueryError(Exception):
+    """A query that cannot be understood."""
+
+
+Condition = sa.ColumnElement[bool]
+
+
+def mail_conditions(query: str) -> list[Condition]:
+    """Return the conditions on mails for a query; plain words look into subject, sender and detail."""
+    return _conditions(query, _MAIL_TOKENS, _mail_text)
+
+
+def event_conditions(query: str) -> list[Condition]:
+    """Return the conditions on events for a query; plain words look for a unit."""
+    return _conditions(query, _EVENT_TOKENS, lambda word: events.c.crm_unit_id.icontains(word, autoescape=True))
+
+
+def _conditions(
+    query: str, tokens: dict[str, Callable[[str], Condition]], text: Callable[[str], Condition]
+) -> list[Condition]:
+    try:
+        words: Sequence[str] = shlex.split(query)
+    except ValueError as error:
+        raise QueryError(f"{query}: {error}") from error
+    found: list[Condition] = []
+    for word in words:
+        name, colon, value = word.partition(":")
+        if not colon:
+            found.append(text(word))
+        elif name in tokens:
+            found.append(tokens[name](value))
+        else:
+            raise QueryError(f"unknown token `{name}:`{nearest(name, tokens)}; known: {', '.join(sorted(tokens))}")
+    return found
+
+
+def _instant(value: str) -> dt.datetime:
+    try:
+        found = dt.datetime.fromisoformat(value)
+    except ValueError as error:
+        raise QueryError(f"`{value}` is not a time; write 2026-05-01 or 2026-05-01T14:30") from error
+    return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
+
+
+def _mail_text(word: str) -> Condition:
+    return sa.or_(
+        *(column.icontains(word, autoescape=True) for column in (mails.c.subject, mails.c.from_address, mails.c.detail))
+    )
+
+
+def _of_unit(value: str) -> Condition:
+    return sa.or_(events.c.crm_unit_id == value, events.c.unit == value)
+
+
+_MAIL_TOKENS: dict[str, Callable[[str], Condition]] = {
+    "id": lambda value: mails.c.id == value,
+    "state": lambda value: mails.c.state == value,
+    "reason": lambda value: mails.c.reason == value,
+    "pms": lambda value: mails.c.pack == value,
+    "mailbox": lambda value: mails.c.mailbox == value.lower(),
+    "rule": lambda value: mails.c.rule == value,
+    "from": lambda value: mails.c.from_address.icontains(value, autoescape=True),
+    "subject": lambda value: mails.c.subject.icontains(value, autoescape=True),
+    "unit": lambda value: sa.exists().where(events.c.mail_id == mails.c.id, _of_unit(value)),
+    "before": lambda value: mails.c.received_at < _instant(value),
+    "after": lambda value: mails.c.received_at >= _instant(value),
+}
+_EVENT_TOKENS: dict[str, Callable[[str], Condition]] = {
+    "id": lambda value: events.c.id == int(value) if value.isdigit() else sa.false(),
+    "state": lambda value: events.c.state == value,
+    "reason": lambda value: events.c.reason == value,
+    "pms": lambda value: events.c.rule.startswith(value + "/", autoescape=True),
+    "mailbox": lambda value: events.c.mailbox == value.lower(),
+    "rule": lambda value: events.c.rule == value,
+    "mail": lambda value: events.c.mail_id == value,
+    "unit": _of_unit,
+    "before": lambda value: events.c.effective_at < _instant(value),
+    "after": lambda value: events.c.effective_at >= _instant(value),
+}
