@@ -7,13 +7,16 @@ live in the database), and a publish without a socket timeout can block for ever
 
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import celery
 import celery.exceptions
 import redis.exceptions
+from amqp.exceptions import AMQPError, ChannelError
 from celery import shared_task
+from celery.exceptions import CPendingDeprecationWarning
 from celery.worker import WorkController
 from celery.worker import state as worker_state
 from kombu.entity import Queue
@@ -30,7 +33,7 @@ VISIBILITY_S = 600
 TASK_LIMIT_S, SOFT_TASK_LIMIT_S = 300, 240
 
 # What a publish can raise when the broker is away: kombu's own errors, the client's, and the system's.
-BROKER_ERRORS = (KombuError, redis.exceptions.RedisError, celery.exceptions.CeleryError, OSError)
+BROKER_ERRORS = (AMQPError, KombuError, redis.exceptions.RedisError, celery.exceptions.CeleryError, OSError)
 
 T = TypeVar("T")
 
@@ -66,6 +69,7 @@ def make_app(settings: Settings) -> celery.Celery:
         worker_soft_shutdown_timeout=15.0,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         broker_connection_retry_on_startup=True,
@@ -128,9 +132,12 @@ class Doorbell:
         try:
             with self._app.connection_for_read() as connection:
                 connection.ensure_connection(max_retries=1, timeout=2)
-                channel = connection.default_channel
-                channel.queue_declare(QUEUE, durable=True, auto_delete=False)
-                return channel.queue_declare(QUEUE, passive=True).message_count
+                queue = self._app.amqp.queues[QUEUE].bind(connection.default_channel)
+                queue.declare()
+                try:
+                    return queue.queue_declare(passive=True).message_count
+                except ChannelError:
+                    return 0  # Redis does not keep an empty list
         except BROKER_ERRORS as error:
             self._failed(error)
             return None
@@ -223,6 +230,15 @@ class ThreadWorker:
 
 def run_worker(app: celery.Celery, arguments: Iterable[str] = ()) -> None:
     """Run a prefork worker until SIGTERM; children are spawned, not forked."""
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)  # our settings are chosen, not left out
     app.worker_main(
-        ["worker", "--pool=prefork", "--loglevel=WARNING", "--without-gossip", "--without-mingle", *arguments]
+        [
+            "--quiet",
+            "worker",
+            "--pool=prefork",
+            "--loglevel=WARNING",
+            "--without-gossip",
+            "--without-mingle",
+            *arguments,
+        ]
     )

@@ -359,6 +359,21 @@ def test_client_goes_away_while_its_mail_is_committed(way: str) -> None:
         assert rig.receiver.accepted == 1
 
 
+def test_client_that_has_said_all_still_hears_its_answer() -> None:
+    """A client that shuts its half of the connection behind the message reads its 250, and QUIT's 221."""
+    keeper = HeldKeeper()
+    with running(keeper) as rig:
+        client = rig.client()
+        client.envelope()
+        client.send(b"x\r\n.\r\nQUIT\r\n")
+        future = keeper.answer_next()
+        client.socket.shutdown(socket.SHUT_WR)
+        (session,) = rig.receiver._sessions
+        wait_until(lambda: session._has_ended)
+        future.set_result("x1")
+        assert [client.reply() for _ in range(3)] == ["250 2.0.0 queued as x1", "221 2.0.0 Bye", ""]
+
+
 def test_stop_tells_idle_sessions_and_waits_for_messages(start: Start) -> None:
     """At a stop idle sessions hear 421, a message under way is finished and answered, new ones are not taken."""
     keeper = HeldKeeper()

@@ -119,7 +119,7 @@ class Session(SMTP):
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
         """Forget an unfinished message; one that is being committed is kept all the same."""
         self.transport = None
-        if True:
+        if self.phase is not Phase.COMMIT:
             self.phase = Phase.GOODBYE
             self._drop_intake()
             self._host.forget(self)

@@ -1,0 +1,131 @@
+"""The Procfile's processes on real Redis and PostgreSQL: a mail reaches its unit, whatever is killed on the way."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis as redis_client
+
+from tests.rigs import procfile, services
+from tests.rigs.gatepost import demo_mail, run
+from tests.rigs.services import wait_until
+
+pytestmark = [pytest.mark.service, pytest.mark.xdist_group("processes")]
+UNIT = "SITELINK-B204"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[procfile.Processes, services.Redis]]:
+    """The Procfile under honcho, once for this module."""
+    if os.environ.get("CI") != "true":
+        try:
+            services.Postgres().remove()
+        except services.Missing as error:
+            pytest.skip(f"{error} is missing: `make deps` installs it")
+    with procfile.running(tmp_path_factory.mktemp("procfile")) as found:
+        yield found
+
+
+def mail_for(number: int) -> bytes:
+    """Return a move-in of its own unit and tenant."""
+    return demo_mail("01").replace(b"B204", b"P%03d" % number).replace(b"T-5001", b"T-%d" % number)
+
+
+def arrived(processes: procfile.Processes, *numbers: int) -> bool:
+    """Say whether the units of these mails are occupied by their tenants."""
+    units = [processes.unit(f"SITELINK-P{number:03}") for number in numbers]
+    return all(unit and unit["pms_tenant_id"] == f"T-{number}" for unit, number in zip(units, numbers, strict=True))
+
+
+def test_a_mail_reaches_its_unit(running: tuple[procfile.Processes, services.Redis]) -> None:
+    """Receiver, Redis, prefork worker, PostgreSQL and web: a mail becomes a tenancy."""
+    processes, _ = running
+    processes.send(mail_for(1))
+    wait_until(lambda: arrived(processes, 1), what="the unit being occupied")
+    assert processes.get("/readyz").json()["ready"] is True
+    assert "Traceback" not in processes.log()
+
+
+def test_a_flushed_queue_loses_nothing(running: tuple[procfile.Processes, services.Redis]) -> None:
+    """FLUSHALL while mails are under way: the sweeper rings again."""
+    processes, redis = running
+    client = redis_client.Redis.from_url(redis.url)
+    for number in range(10, 20):
+        processes.send(mail_for(number))
+        client.flushall()
+    client.close()
+    wait_until(lambda: arrived(processes, *range(10, 20)), what="all units being occupied")
+
+
+def test_mail_is_taken_while_redis_is_down(running: tuple[procfile.Processes, services.Redis]) -> None:
+    """Redis is killed: mail is still answered 250, `readyz` says so, and all is applied once Redis is back."""
+    processes, redis = running
+    redis.kill()
+    for number in range(30, 35):
+        processes.send(mail_for(number))
+    ready = processes.get("/readyz")
+    assert (ready.status_code, ready.json()["broker"]) == (503, "cannot be reached")
+    redis.start()
+    wait_until(lambda: arrived(processes, *range(30, 35)), seconds=60, what="all units being occupied")
+
+
+def test_a_killed_pool_child_loses_nothing(running: tuple[procfile.Processes, services.Redis]) -> None:
+    """SIGKILL of the worker's children in the middle of their work: every event takes effect once."""
+    processes, _ = running
+    for number in range(40, 60):
+        processes.send(mail_for(number))
+        if number % 5 == 0:
+            for pid in _pool_children(processes):
+                os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: arrived(processes, *range(40, 60)), seconds=90, what="all units being occupied")
+    processes.settle()
+    for number in range(40, 60):
+        (unit,) = processes.cli("why", f"SITELINK-P{number:03}")
+        done = [call for fact in unit["facts"] if (call := fact["from"]["call"])]
+        assert {call["generation"] for call in done} == {0}
+    assert processes.cli("db", "check")["faults"] == []
+
+
+def test_children_end_with_their_parent(tmp_path: Path, postgres_server: services.Postgres) -> None:
+    """A worker whose parent is killed leaves no child behind."""
+    with services.redis() as redis:
+        url = postgres_server.database(f"orphans{os.getpid()}")
+        with procfile.Processes(tmp_path, store=url, broker=redis.url) as processes:
+            wait_until(lambda: len(_pool_children(processes)) == 2, what="the pool")
+            children = _pool_children(processes)
+            os.kill(_worker(processes), signal.SIGKILL)
+            wait_until(lambda: not any(_alive(pid) for pid in children), what="the children ending")
+
+
+def test_sqlite_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    """Processes that share nothing but a file refuse SQLite and memory://, and say what to do."""
+    for command in ("receive", "work", "sweep", "serve"):
+        done = run(command, cwd=tmp_path)
+        assert done.returncode == 2
+        assert b"PostgreSQL" in done.stderr
+        assert b"gatepost up" in done.stderr
+
+
+def _worker(processes: procfile.Processes) -> int:
+    return next(pid for pid in processes.children() if _words(pid)[-1:] == ["work"])
+
+
+def _pool_children(processes: procfile.Processes) -> list[int]:
+    """Return the spawned children of the worker: those that can be given tasks."""
+    return [pid for pid in processes.children() if any("--billiard-fork" in word for word in _words(pid))]
+
+
+def _words(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
+    except OSError:
+        return []
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
