@@ -65,6 +65,15 @@ def demo_mailboxes(paths: Iterable[Path]) -> list[dict[str, Any]]:
     ]
 
 
+def read_rule_files(paths: Iterable[Path]) -> dict[str, str]:
+    """Return the text of every pack file by its path; of two files with one name the later path's wins."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        for file in [path] if path.is_file() else sorted(path.glob("*.yaml")):
+            found[file.name] = file
+    return {str(file): file.read_text("utf-8") for file in found.values()}
+
+
 def _read_files(path: Path) -> dict[str, Any]:
     values = _read_toml(path)
     for pattern in values.pop("include", []):

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -10,19 +10,11 @@ from sqlalchemy.engine import Connection
 
 from parsers import RuleErrors, RuleSet, load_rules_text
 from worker import log
+from worker.configuration import read_rule_files
 from worker.store.database import Database
 from worker.store.tables import rule_sets
 
 LOOK_EVERY_S = 1.0
-
-
-def read_files(paths: Iterable[Path]) -> dict[str, str]:
-    """Return the text of every pack file by its path; of two files with one name the later path's wins."""
-    found: dict[str, Path] = {}
-    for path in paths:
-        for file in [path] if path.is_file() else sorted(path.glob("*.yaml")):
-            found[file.name] = file
-    return {str(file): file.read_text("utf-8") for file in found.values()}
 
 
 class RuleBook:
@@ -71,7 +63,7 @@ class RuleBook:
     def publish_saved(self) -> None:
         """Publish what was saved since the last look; a broken file is told, and the last good set stays."""
         try:
-            files = read_files(self._paths)
+            files = read_rule_files(self._paths)
         except (OSError, UnicodeDecodeError) as error:
             log.rules_refused(f"{error}")
             return
@@ -88,7 +80,7 @@ class RuleBook:
             live = _current_row(connection)
         self._looked_at = time.monotonic()
         if live is None:
-            self.publish(read_files(self._paths), actor="first start")
+            self.publish(read_rule_files(self._paths), actor="first start")
         elif self._current is None or self._current[0] != live.number:
             self._current = (live.number, load_rules_text(live.files))
 

@@ -4,11 +4,15 @@ Exit codes: 0 done; 1 not done, or nothing of that name; 2 wrong usage, configur
 own help lists them).
 """
 
-import importlib
+import gc
 
-import click
+gc.disable()  # while commands are imported: collecting then finds nothing and costs a third of the time
 
-from worker import __version__
+import importlib  # noqa: E402
+
+import click  # noqa: E402
+
+from worker import __version__  # noqa: E402
 
 _COMMANDS = {
     "config": "setup",
@@ -36,6 +40,10 @@ _COMMANDS = {
 }
 
 
+_SHORT = ("parse", "explain")
+"""Commands that end before there is anything to collect."""
+
+
 class _Lazy(click.Group):
     """Imports a command's module only when the command is called: ``gatepost parse`` has to be quick."""
 
@@ -46,6 +54,8 @@ class _Lazy(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(f"worker.cli.{_COMMANDS[cmd_name]}")
+        if cmd_name not in _SHORT:
+            gc.enable()
         return getattr(module, cmd_name)
 
     def resolve_command(

@@ -7,6 +7,7 @@ import click
 
 from parsers import Outcome, Reading, RuleSet, load_rules_text
 from worker.cli.common import DONE, command, open_runtime, print_json, print_rows, read_input
+from worker.configuration import read_rule_files
 from worker.settings import ConfigError, Mailbox, Settings, nearest
 
 EXIT_CODES = {
@@ -29,9 +30,7 @@ def saved_rules(settings: Settings) -> RuleSet:
         RuleErrors: a file is broken; says file, line and column.
         ConfigError: no pack file is there.
     """
-    from worker.rulebook import read_files
-
-    files = read_files(settings.rules.paths)
+    files = read_rule_files(settings.rules.paths)
     if not files:
         paths = ", ".join(str(path) for path in settings.rules.paths)
         raise ConfigError(f"no rule pack (*.yaml) in {paths}; set [rules] paths")
@@ -78,7 +77,7 @@ def parse(settings: Settings, file: str, address: str, trust: bool, as_json: boo
 
 
 def _read(settings: Settings, raw: bytes, address: str, *, trust: bool) -> Reading:
-    from worker.ingest import read_for
+    from worker.reading import read_for
 
     return read_for(raw, saved_rules(settings), find_mailbox(settings, address), {"trusted": trust})[0]
 
@@ -106,7 +105,7 @@ def explain(settings: Settings, what: str, address: str | None, trust: bool, as_
         else:
             click.echo(render(reading))
         return
-    from worker.ingest import read_for
+    from worker.reading import read_for
     from worker.views import raw_mail, show_mail
 
     runtime = open_runtime(settings)
@@ -209,10 +208,9 @@ def rules_test(settings: Settings, pack: str | None, fixtures: Path | None, as_j
 def rules_publish(settings: Settings, as_json: bool) -> None:
     """Make the rules on disk the set that every process reads with."""
     from worker.cli.common import actor
-    from worker.rulebook import read_files
 
     runtime = open_runtime(settings)
-    number = runtime.rulebook.publish(read_files(settings.rules.paths), actor=actor())
+    number = runtime.rulebook.publish(read_rule_files(settings.rules.paths), actor=actor())
     if as_json:
         print_json({"number": number, "rule_set": runtime.rules().id})
     else:
