@@ -9,6 +9,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.rigs import services
+from worker.store import schema
+from worker.store.database import Database
 
 IN_CI = os.environ.get("CI") == "true"
 _numbers = itertools.count()
@@ -43,9 +45,18 @@ def postgres_server() -> Iterator[services.Postgres]:
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database: SQLite in a file, then PostgreSQL."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'gatepost.db'}"
+        return f"sqlite:///{tmp_path / 'store.db'}"
     server: services.Postgres = request.getfixturevalue("postgres_server")
     return server.database(f"t{os.getpid()}_{next(_numbers)}")
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """An empty database with all tables, on SQLite and on PostgreSQL."""
+    opened = Database(database_url)
+    schema.upgrade(opened)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

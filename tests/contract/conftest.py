@@ -1,5 +1,6 @@
 """The units under test, and a real server before them."""
 
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -34,20 +35,24 @@ def server() -> Iterator[tuple[Switch, str]]:
     listener.close()
 
 
-@pytest.fixture(scope="session")
-def database_url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('units')}/units.db"
-
-
-@pytest.fixture(scope="session")
-def opened(database_url: str) -> Iterator[Database]:
-    """The database, with the tables of the units."""
-    database = Database(database_url)
+@pytest.fixture(scope="session", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
+def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """The database, with the tables of the units: SQLite, then PostgreSQL."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('units')}/units.db"
+    else:
+        url = request.getfixturevalue("postgres_server").database(f"contract{os.getpid()}")
+    database = Database(url)
     metadata.drop_all(database.engine, tables=TABLES)
     metadata.create_all(database.engine, tables=TABLES)
     yield database
     metadata.drop_all(database.engine, tables=TABLES)
     database.close()
+
+
+@pytest.fixture(autouse=True)
+def _on_both_databases(opened: Database) -> None:
+    """Every test of the contract runs on both databases, whichever way it asks."""
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,16 +9,6 @@ import pytest
 from tests.smtp.rig import Client, Rig, running, utc_now
 from worker.store.database import Database
 from worker.store.keep import Keeper
-from worker.store.tables import metadata
-
-
-@pytest.fixture(params=["sqlite"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """An empty database with all tables."""
-    database = Database(f"sqlite:///{tmp_path}/store.db")
-    metadata.create_all(database.engine)
-    yield database
-    database.close()
 
 
 @pytest.fixture

@@ -164,6 +164,7 @@ def test_spool_trouble_is_451(start: Start, monkeypatch: pytest.MonkeyPatch) -> 
     client.close()
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_database_locked_by_another_process(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another process holds the lock senders hear 451; when it lets go, the same session's mail is kept."""
     rig = start()
@@ -192,6 +193,25 @@ def test_database_locked_by_another_process(tmp_path: Path, start: Start, monkey
     assert len(rig.rows()) == 1
     for one in [client, *others]:
         one.close()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_tables_locked_by_another_session(
+    database: Database, database_url: str, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While another session locks the table senders hear 451; when it lets go, the same session's mail is kept."""
+    monkeypatch.setattr(database_module, "LOCK_TIMEOUT_S", 0.05)
+    impatient = Database(database_url)
+    rig = start(db=impatient)
+    client = rig.client()
+    client.ask("EHLO pms.test")
+    with database.write() as other:
+        other.exec_driver_sql("LOCK TABLE mails IN ACCESS EXCLUSIVE MODE")
+        assert send(client) == FAULT
+    assert rig.body(send(client, b"later\r\n")) == b"later\r\n"
+    assert len(rig.rows()) == 1
+    client.close()
+    impatient.close()
 
 
 def test_logs_hold_nothing_of_a_mail(start: Start, database: Database, capfd: pytest.CaptureFixture[str]) -> None:
@@ -303,14 +323,13 @@ def test_sigterm_under_load_loses_nothing(database: Database, url: str) -> None:
     assert acknowledged == kept
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # PostgreSQL syncs in a process of its own
 def test_every_250_comes_after_a_sync(database: Database, url: str, tmp_path: Path) -> None:
     """strace sees a sync of the database between the write of a mail and its 250, every time."""
     if shutil.which("strace") is None:
         if os.environ.get("CI") == "true":
             pytest.fail("strace is missing: make deps")
         pytest.skip("strace is missing: apt install strace, or make deps")
-    if not database.is_sqlite:
-        pytest.skip("PostgreSQL syncs in a process of its own")
     trace = tmp_path / "trace"
     calls = "trace=fsync,fdatasync,pwrite64,write,sendto,sendmsg"
     process = Process(url, "strace", "-f", "-y", "-s", "64", "-o", str(trace), "-e", calls)

@@ -24,6 +24,8 @@ from sqlalchemy.pool import StaticPool
 
 SAFE_WAL = (3, 51, 3)
 BUSY_TIMEOUT_S = 5.0
+LOCK_TIMEOUT_S = 10.0
+STATEMENT_TIMEOUT_S = 30.0
 
 
 class StoreError(Exception):
@@ -110,6 +112,7 @@ def _sqlite_engine(url: URL) -> Engine:
     engine = sa.create_engine(
         url,
         poolclass=StaticPool,
+        hide_parameters=True,  # an error's text must not hold a resident's data
         connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_S, "isolation_level": None},
     )
 
@@ -138,10 +141,14 @@ def _postgres_engine(url: URL, pool_size: int) -> Engine:
         max_overflow=0,
         pool_timeout=10,
         pool_pre_ping=True,
+        hide_parameters=True,  # an error's text must not hold a resident's data
         connect_args={
             "connect_timeout": 5,
             # A role's own default must not weaken a commit; a dead server must not hold a session for ever.
-            "options": "-c synchronous_commit=on -c statement_timeout=30000 -c lock_timeout=10000",
+            "options": (
+                f"-c synchronous_commit=on -c statement_timeout={STATEMENT_TIMEOUT_S * 1000:.0f}"
+                f" -c lock_timeout={LOCK_TIMEOUT_S * 1000:.0f}"
+            ),
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
