@@ -41,10 +41,11 @@ format: $(STAMP) ## format and mend what can be mended
 	$(BIN)/ruff format .
 
 bench: $(STAMP) ## speed and memory against stock aiosmtpd, as ratios in one run (needs smtp-source)
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench.smtp
 
 faults: $(STAMP) ## long runs: kills under load, on SQLite and PostgreSQL
-	GATEPOST_TEST_KILLS=100 $(BIN)/pytest -n 0 tests/faults tests/smtp/test_kill.py
+	GATEPOST_TEST_KILLS=100 $(BIN)/pytest -n 0 -s tests/smtp/test_faults.py -k kill_9
+	GATEPOST_TEST_EXAMPLES=4000 $(BIN)/pytest -n 0 tests/worker/test_drain.py tests/line/test_processes.py
 
 fuzz: $(STAMP) ## long runs: many examples of every law
 	GATEPOST_TEST_EXAMPLES=20000 $(BIN)/pytest -n auto -m law

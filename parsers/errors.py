@@ -13,7 +13,6 @@ All are permanent: the same bytes and rules fail the same way. Messages name the
 never a resident's data.
 """
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -69,5 +68,7 @@ class Invalid(Held):
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word nearest to `word`; None when none is near."""
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    from difflib import get_close_matches  # only a fault pays for it
+
+    found = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return found[0] if found else None

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
@@ -36,6 +37,12 @@ class Sighting(NamedTuple):
     """The line below, where the label stands alone and that line may be its value."""
 
 
+_Seen: TypeAlias = tuple[int, str, str, int, str]
+"""What a Sighting holds: most of what is seen is never looked at."""
+_key_of_word = lru_cache(maxsize=4096)(label_key)
+"""The key of a label that a rule names: there are few."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capture:
     """One text taken for a field, and where it stood."""
@@ -56,7 +63,7 @@ class Labels:
     """Every label of one mail's readable text, by its key."""
 
     def __init__(self, lines: tuple[Line, ...]) -> None:
-        self._seen: dict[str, list[Sighting]] = {}
+        self._seen: dict[str, list[_Seen]] = {}
         for number, line in enumerate(lines):
             if line.header:
                 continue
@@ -68,14 +75,20 @@ class Labels:
 
     def of(self, labels: Iterable[str]) -> list[Sighting]:
         """Return every sighting of some labels."""
-        return [one for label in labels for one in self._seen.get(label_key(label), ())]
+        found: list[Sighting] = []
+        for label in labels:
+            if seen := self._seen.get(_key_of_word(label)):
+                found += [
+                    Sighting(number, head.strip(), value, start, below) for number, head, value, start, below in seen
+                ]
+        return found
 
     def nearest(self, labels: Iterable[str], known_lines: Collection[int]) -> str | None:
         """Return the label seen that is nearest to one of `labels`, outside the lines that are accounted for."""
         seen = {
-            key: free[0].label
+            key: free[0][1].strip()
             for key, sightings in self._seen.items()
-            if (free := [one for one in sightings if one.line not in known_lines])
+            if (free := [one for one in sightings if one[0] not in known_lines])
         }
         for label in labels:
             near = nearest(label_key(label), islice(seen, _MAX_NEAREST))
@@ -99,8 +112,8 @@ class Labels:
 
     def _add(self, number: int, head: str, value: str, start: int, below: str) -> None:
         key = label_key(head)
-        if 0 < len(key) <= _MAX_LABEL and key[0].isalpha():
-            self._seen.setdefault(key, []).append(Sighting(number + 1, head.strip(), value, start, below))
+        if key and key[0].isalpha() and len(key) <= _MAX_LABEL:
+            self._seen.setdefault(key, []).append((number + 1, head, value, start, below))
 
 
 def _value_below(line: Line, below: Line | None) -> str:
@@ -124,8 +137,12 @@ class Extraction:
         self._block = block
         self.captures: list[Capture] = []
         self.nearest: dict[str, str] = {}
-        sighted = labels.of(label for field in rule.all_fields for label in _labels_of(field))
-        self._stacked = not any(one.value for one in sighted)
+
+    @cached_property
+    def _stacked(self) -> bool:
+        """Whether no label of the rule has its value beside it, so that values may stand below."""
+        words = (word for field in self._rule.all_fields for word in _labels_of(field))
+        return not any(one.value for one in self._labels.of(words))
 
     def texts(self) -> dict[str, Any]:
         """Return each field's raw text; absent optional fields are left out.
@@ -156,9 +173,10 @@ class Extraction:
 
     def found_count(self) -> int:
         """Return how many of the rule's fields the mail states: how near a miss is."""
-        return sum(
-            any(True for source in field.sources for _ in self._look(field.name, source)) for field in self._rule.fields
-        )
+        return sum(any(self._states(source) for source in field.sources) for field in self._rule.fields)
+
+    def _states(self, source: Source) -> bool:
+        return any(find[-1] != "" for find in self._finds(source))
 
     def _agreed(self, field: Field, captures: list[Capture]) -> Any:
         self.captures += captures

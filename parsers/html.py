@@ -6,12 +6,13 @@ The parser is lexbor, which takes time quadratic in nesting: tags and depth are 
 
 import re
 from functools import lru_cache
+from itertools import islice
 from typing import Final
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from parsers.errors import Unreadable
-from parsers.text import Line, line_of, normal, without_history
+from parsers.text import CELL, Line, line_of, normal, normal_each, without_history
 
 MAX_HTML: Final = 1024 * 1024
 MAX_TAGS: Final = 16_000
@@ -34,13 +35,15 @@ _STYLES = frozenset(("a", "b", "big", "code", "em", "font", "i", "nobr", "s", "s
 _GAPS = frozenset(("p", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "table", "ul", "ol", "dl", "blockquote"))
 _BLOCKS = _GAPS | frozenset((
     "address", "article", "aside", "body", "caption", "center", "dd", "details", "div", "dt", "fieldset", "figure",
-    "footer", "form", "header", "html", "legend", "li", "main", "nav", "pre", "section", "summary", "tbody",
-    "tfoot", "thead",
+    "footer", "form", "header", "html", "legend", "li", "main", "nav", "pre", "section", "summary",
 ))  # fmt: skip
-_UNSEEN = [
+_SECTIONS = frozenset(("tbody", "tfoot", "thead"))
+_UNSEEN = frozenset((
     "head", "style", "script", "title", "noscript", "template", "svg", "math", "object", "iframe", "textarea",
     "select", "button",
-]  # fmt: skip
+))  # fmt: skip
+_SKIPPED = _UNSEEN | {"-comment"}
+_NOT_INLINE = _BLOCKS | _SECTIONS | {"br", "tr"}
 _QUOTED = (
     "blockquote[type=cite], blockquote.gmail_quote, div.gmail_quote, div.gmail_quote_container, div.yahoo_quoted, "
     "div.moz-cite-prefix, div.moz-forward-container, #divRplyFwdMsg, #divRplyFwdMsg ~ *, #appendonsend, "
@@ -79,14 +82,20 @@ def read_html(html: str) -> HtmlText:
     low = html.lower()
     if any(mark in low for mark in _QUOTE_MARKS):
         _drop(tree.css(_QUOTED))
-    blocks = [node.text() for node in tree.css(_LD_JSON)]
-    styled = [(node, node.attributes) for node in tree.css("[style], [bgcolor]")]
-    _drop([node for node, has in styled if _is_hidden(has.get("style") or "", has.get("bgcolor") or "")])
-    tree.strip_tags(_UNSEEN)
+    blocks = [node.text() for node in tree.css(_LD_JSON)] if "<script" in low else []
+    _drop(_hidden(tree))
     page = _Page()
     page.children(body)
     page.end_line()
     return HtmlText(without_history(page.lines), blocks)
+
+
+def _hidden(tree: LexborHTMLParser) -> list[LexborNode]:
+    """Return the elements that their style hides; mails repeat few styles many times, so each is read once."""
+    nodes = tree.css("[style], [bgcolor]")
+    styles = [(has.get("style"), has.get("bgcolor")) for has in [node.attributes for node in nodes]]
+    hiding = {style for style in set(styles) if _is_hidden(style[0] or "", style[1] or "")}
+    return [node for node, style in zip(nodes, styles, strict=True) if style in hiding] if hiding else []
 
 
 def _drop(nodes: list[LexborNode]) -> None:
@@ -128,7 +137,7 @@ def _check_bounds(html: str) -> None:
 
 @lru_cache(maxsize=1024)
 def _is_hidden(style: str, bgcolor: str) -> bool:
-    """Return whether a style hides its element; mails repeat few styles many times."""
+    """Return whether a style hides its element."""
     if style and _HIDDEN_STYLE.search(style):
         return True
     colours = {name.lower().removesuffix("-color"): _colour(value) for name, value in _COLOUR.findall(style)}
@@ -165,12 +174,11 @@ class _Page:
                 self._text.append(child.text_content or "")
             elif tag == "br":
                 self.end_line(explicit=True)
-            elif tag == "tr":
-                self.end_line()
-                self._row(child)
             elif tag in _BLOCKS:
                 self._block(child, gap=tag in _GAPS)
-            elif tag != "-comment":
+            elif tag in _SECTIONS:
+                self._rows(child)
+            elif tag not in _SKIPPED:
                 self.children(child)
             child = child.next
 
@@ -192,24 +200,40 @@ class _Page:
         elif explicit:
             self._gap = True
 
+    def _rows(self, section: LexborNode) -> None:
+        """Write the rows of a table's section; HTML parsing leaves no text between them but white space."""
+        self.end_line()
+        plain = _PlainRows()
+        for child in section.iter():
+            tag = child.tag
+            if tag == "tr":
+                if plain.add(child):
+                    continue
+                self._write(plain)
+                self._row(child)
+            elif tag not in _SKIPPED:
+                self._write(plain)
+                self.children(child)
+        self._write(plain)
+        self.end_line()
+
+    def _write(self, plain: "_PlainRows") -> None:
+        """Write rows of plain cells, and forget them."""
+        lines = plain.take()
+        if lines:
+            if self._gap:
+                lines[0] = lines[0]._replace(gap=True)
+                self._gap = False
+            self.lines += lines
+
     def _row(self, row: LexborNode) -> None:
-        cells: list[LexborNode] = []
-        headings = 0
-        cell = row.first_child
-        while cell is not None:
-            tag = cell.tag
-            if tag in ("td", "th"):
-                headings += tag == "th"
-                cells.append(cell)
-            cell = cell.next
-        texts = [text for cell in cells if (text := _plain_text(cell)) is not None]
-        if len(texts) < len(cells):
-            pages = [_cell_lines(cell) for cell in cells]
-            if len(pages) == 1 or any(len(lines) > 1 or (lines and len(lines[0].cells) > 1) for lines in pages):
-                self._extend(pages)
-                return
-            texts = [lines[0].text if lines else "" for lines in pages]
-        line = line_of(texts, gap=self._gap, header=headings == len(cells)) if texts else None
+        cells = [cell for cell in row.iter() if cell.tag in ("td", "th")]
+        pages = [_cell_lines(cell) for cell in cells]
+        if len(pages) == 1 or any(len(lines) > 1 or (lines and len(lines[0].cells) > 1) for lines in pages):
+            self._extend(pages)
+            return
+        is_header = all(cell.tag == "th" for cell in cells)
+        line = line_of([lines[0].text if lines else "" for lines in pages], gap=self._gap, header=is_header)
         if line is not None:
             self.lines.append(line)
             self._gap = False
@@ -223,19 +247,78 @@ class _Page:
                 self._gap = False
 
 
+class _PlainRows:
+    """Rows whose cells hold one text each: their texts are brought to the normal form all at once."""
+
+    __slots__ = ("_rows", "_texts")
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._rows: list[tuple[int, bool]] = []
+        """The number of cells of each row, and whether all are headings."""
+
+    def add(self, row: LexborNode) -> bool:
+        """Take a row in; return False for one that holds other cells, too."""
+        texts: list[str] = []
+        headings = 0
+        cell = row.first_child
+        while cell is not None:
+            tag = cell.tag
+            if tag == "td" or tag == "th":
+                headings += tag == "th"
+                text = _plain_text(cell)
+                if text is None and tag == "th":
+                    text = _plain_heading(cell)
+                if text is None:
+                    return False
+                texts.append(text)
+            cell = cell.next
+        self._texts += texts
+        self._rows.append((len(texts), headings == len(texts)))
+        return True
+
+    def take(self) -> list[Line]:
+        """Return the lines of the rows that are not empty, and forget them all."""
+        if not self._rows:
+            return []
+        normals = iter(normal_each(self._texts))
+        lines = [
+            Line._make((text, cells, False, is_header, False))
+            for count, is_header in self._rows
+            if (text := CELL.join(cells := tuple(islice(normals, count))).strip())
+        ]
+        self._texts.clear()
+        self._rows.clear()
+        return lines
+
+
 def _plain_text(cell: LexborNode) -> str | None:
     """Return the text of a cell that holds one text, bare or in one inline element; None for any other cell."""
     node = cell.first_child
     if node is None:
         return ""
     while node is not None and node.next is None:
+        text = node.text_content
+        if text is not None:
+            return text
         tag = node.tag
-        if tag == "-text":
-            return normal(node.text_content or "")
-        if tag in _BLOCKS or tag in ("br", "tr"):
+        if tag in _SKIPPED:
+            return ""
+        if tag in _NOT_INLINE:
             return None
         node = node.first_child
     return None
+
+
+def _plain_heading(cell: LexborNode) -> str | None:
+    """Return the plain text of a heading once what is unseen is out of it: it makes a heading no less plain."""
+    node: LexborNode | None = cell
+    while node is not None and node.tag not in _NOT_INLINE:
+        for child in list(node.iter()):
+            if child.tag in _UNSEEN:
+                child.decompose()
+        node = node.first_child
+    return _plain_text(cell)
 
 
 def _cell_lines(cell: LexborNode) -> list[Line]:

@@ -25,6 +25,8 @@ MAX_LINES = 5_000
 _IGNORABLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]"
 )
+_MAYBE_MARKS = re.compile(f"[^\0-\u02ff]{{{MAX_MARKS + 1}}}")
+"""A run that may be of combining marks: none stands below U+0300."""
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _QUOTE_HEAD = re.compile(
     r"-{2,}\s*(?:original message|forwarded message|ursprüngliche nachricht|message d'origine)\s*-{2,}"
@@ -57,11 +59,22 @@ def normal(text: str) -> str:
     text = " ".join(text.split())
     if text.isascii() and text.isprintable():
         return text
-    text = _IGNORABLE.sub("", text)
-    if len(text) > MAX_MARKS:
-        _check_marks(text)
-    text = unicodedata.normalize("NFKC", text)
-    return _CONTROL.sub("\ufffd", " ".join(text.split()))
+    seen = _IGNORABLE.sub("", text)
+    # A mark takes two octets or more, so most texts cannot hold too many.
+    if len(seen.encode("utf-8", "surrogatepass")) > len(seen) + MAX_MARKS and _MAYBE_MARKS.search(seen):
+        _check_marks(seen)
+    seen = unicodedata.normalize("NFKC", seen)
+    if seen != text:
+        seen = " ".join(seen.split())
+    return seen if seen.isprintable() else _CONTROL.sub("\ufffd", seen)
+
+
+def normal_each(texts: Sequence[str]) -> list[str]:
+    """Return each of `texts` (none holds U+0000) in the normal form: all at once where all are plain ASCII."""
+    joined = " ".join("\0".join(texts).split())
+    if joined.isascii() and joined.replace("\0", "").isprintable():
+        return joined.replace(" \0", "\0").replace("\0 ", "\0").split("\0") if texts else []
+    return [normal(text) for text in texts]
 
 
 def _check_marks(text: str) -> None:
@@ -100,11 +113,13 @@ def without_history(lines: list[Line]) -> list[Line]:
     """Return the lines above the quoted history of a reply, without those that are quoted by ``>``."""
     kept: list[Line] = []
     for number, line in enumerate(lines):
-        if line.text[0] == ">":
+        text = line.text
+        first = text[0]
+        if first == ">":
             continue
-        if line.text[-1] in ":-" and _QUOTE_HEAD.fullmatch(line.text):
+        if text[-1] in ":-" and _QUOTE_HEAD.fullmatch(text):
             break
-        if line.text[0] in "FfVvDd" and _history_block(lines, number):
+        if first in "FfVvDd" and _history_block(lines, number):
             break
         kept.append(line)
     return kept

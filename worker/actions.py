@@ -125,7 +125,8 @@ def _move_held(
         if row.state != State.HELD:
             raise CannotDo(f"event {event_id} is {row.state}, not held")
         lane_store.move_events(connection, {event_id: (state, None)}, now=now, detail=f"{actor}: {reason}")
-        connection.execute(events.update().where(events.c.id == event_id).values(expect={}))
+        # The actor's word stands above the guard, and the wait for an unknown unit begins anew.
+        connection.execute(events.update().where(events.c.id == event_id).values(expect={}, created_at=now))
         wake_lane(connection, (row.destination, row.crm_unit_id), now=now)
         note(connection, actor=actor, action=action, subject=str(event_id), detail=reason, now=now)
 

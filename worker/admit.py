@@ -51,6 +51,8 @@ def admit(
     ``evidence``: ``peer`` (address of the SMTP client), ``mail_from`` (envelope sender), ``trusted`` (true when an
     operator vouches, as ``--trust`` does). ``sender_packs``: the mailbox's packs that list ``from_domain``.
     """
+    if evidence.get("vouched"):
+        return Admission(packs=tuple(sender_packs), proof=f"{evidence['vouched']} vouches for it")
     if from_domain is None:
         return Admission(packs=(), proof="From is not one plain address: nobody can be proven")
     holding = [entry for entry in trust if _holds(entry, evidence)]
@@ -62,12 +64,24 @@ def admit(
             packs=(), proof=f"nothing proves the sender: no trust entry of the mailbox holds for peer {peer}"
         )
     else:
-        entry = holding[0]
-        proven = tuple(pack for pack in sender_packs if not entry.for_packs or pack in entry.for_packs)
-        allow, proof = entry.allow, _name(entry)
+        speaking = [entry for entry in holding if not entry.for_packs or set(entry.for_packs) & set(sender_packs)]
+        proven = tuple(pack for pack in sender_packs if any(_speaks_for(entry, pack) for entry in speaking))
+        allow = _allowed(speaking)
+        proof = " and ".join(dict.fromkeys(_name(entry) for entry in speaking or holding))
     if not proven:
         return Admission(packs=(), proof=f"{proof}, but no pack of this mailbox has {from_domain} among its senders")
     return Admission(packs=proven, proof=proof, allow=allow)
+
+
+def _speaks_for(entry: TrustEntry, pack: str) -> bool:
+    return not entry.for_packs or pack in entry.for_packs
+
+
+def _allowed(entries: Sequence[TrustEntry]) -> tuple[str, ...]:
+    """Return the kinds of event that some entry allows; empty when one of them allows all."""
+    if not all(entry.allow for entry in entries):
+        return ()
+    return tuple(dict.fromkeys(kind for entry in entries for kind in entry.allow))
 
 
 def _holds(entry: TrustEntry, evidence: Mapping[str, Any]) -> bool:

@@ -129,7 +129,7 @@ class Drain:
         destination: Destination,
         now: dt.datetime,
     ) -> _Turn | None:
-        """Act on an answer: one branch for each outcome of ``destinations/base.py``."""
+        """Act on an answer: one branch for each outcome of ``worker/calls.py``."""
         match reply.outcome:
             case Outcome.APPLIED:
                 lanes.end_calls(connection, [call.id], "done", now=now)
@@ -154,7 +154,8 @@ class Drain:
             case Outcome.LIMITED | Outcome.UNAUTHORIZED:
                 return self._pause(connection, lane, reply, now)
             case _:  # FAILED, KEY_REUSED: again under the next generation, not for ever
-                if lane.tries + 1 >= (2 if reply.outcome is Outcome.KEY_REUSED else self._patience.max_tries):
+                so_often = lanes.count_attempts(connection, call.base, reply.outcome)
+                if so_often >= (2 if reply.outcome is Outcome.KEY_REUSED else self._patience.max_tries):
                     held = dict.fromkeys(call.sources.values(), (State.HELD, str(Hold.TRIES_EXHAUSTED)))
                     lanes.move_events(connection, held, now=now, detail=reply.message)
                     return self._plan(connection, lane, destination, now)

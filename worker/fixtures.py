@@ -1,7 +1,7 @@
 """Fixtures: ``NN-name.eml`` with ``NN-name.expected.json`` beside it; one way to read and compare them.
 
-``expected.json`` holds ``expected`` (the output of ``gatepost parse --json``, less the rule set) and, where it differs
-from the default, ``mailbox`` (overrides of the fixture's mailbox).
+``expected.json`` holds ``expected`` (the output of ``gatepost parse --json``, less the rule set) and, where they differ
+from the default, ``mailbox`` (overrides of the fixture's mailbox) and ``packs`` (those that the mailbox reads; all).
 """
 
 import json
@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from parsers import Mailbox, Reading, RuleSet, parse_mail
+from parsers import Mailbox, Reading, RuleSet, Unreadable, parse_mail, read_mail
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
+DEFAULT_PACK = "sitelink"
+"""Whose mailbox gets the mails of a folder that is not named as a pack: demo, near_miss, hostile."""
 
 
 def find_fixtures(folder: Path, pack: str | None = None) -> list[Path]:
@@ -28,9 +30,13 @@ def fixture_mailbox(pack: str, overrides: Mapping[str, Any]) -> Mailbox:
 def read_fixture(path: Path, rules: RuleSet) -> tuple[Reading, dict[str, Any]]:
     """Return how a fixture is read, and what is expected of it."""
     wanted = json.loads(path.with_suffix(".expected.json").read_text("utf-8"))
-    pack = wanted.get("pack") or (path.parent.name if path.parent.name in rules.packs else "sitelink")
-    reading = parse_mail(path.read_bytes(), rules, mailbox=fixture_mailbox(pack, wanted.get("mailbox", {})))
-    return reading, wanted["expected"]
+    pack = path.parent.name if path.parent.name in rules.packs else DEFAULT_PACK
+    mailbox, raw = fixture_mailbox(pack, wanted.get("mailbox", {})), path.read_bytes()
+    try:
+        packs = rules.packs_for(read_mail(raw).from_domain, wanted.get("packs"))
+    except Unreadable:
+        packs = ()
+    return parse_mail(raw, rules, mailbox=mailbox, packs=packs), wanted["expected"]
 
 
 def check_fixture(path: Path, rules: RuleSet) -> dict[str, Any]:

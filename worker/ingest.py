@@ -8,6 +8,7 @@ import datetime as dt
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from zoneinfo import ZoneInfo
 
 from parsers import Outcome, Reading, RuleSet
 from parsers.events import Event
@@ -18,7 +19,7 @@ from worker.settings import Mailbox
 from worker.store import lanes, mails
 from worker.store.database import Database
 from worker.store.lanes import LaneKey
-from worker.store.mails import MailState, NewMail, Verdict
+from worker.store.mails import MailHold, MailState, NewMail, Verdict
 
 POSTMASTER = "postmaster"
 TRIES = 5
@@ -80,7 +81,7 @@ class Ingest:
                 verdict = Verdict(
                     mail_id=mail.id,
                     state=MailState.HELD,
-                    reason=Outcome.UNREADABLE,
+                    reason=MailHold.UNREADABLE,
                     detail=f"reading failed {TRIES} times: {type(error).__name__}; this is a fault of Gatepost",
                 )
             if verdict.rule and (verdict.rule in paused["rule"] or verdict.rule.partition("/")[0] in paused["pack"]):
@@ -98,23 +99,26 @@ class Ingest:
 
     def _judge(self, mail: NewMail, repeat_of: str | None) -> Verdict:
         if mail.mailbox == POSTMASTER:
-            return Verdict(mail_id=mail.id, state=MailState.HELD, reason="unmatched", detail="mail for the postmaster")
+            return Verdict(mail_id=mail.id, state=MailState.HELD, reason=MailHold.UNMATCHED, detail="mail for the postmaster")
         mailbox = self._mailboxes().get(mail.mailbox)
         if mailbox is None:
             detail = "its mailbox is no longer in the configuration; put it back and `gatepost mail retry`"
-            return Verdict(mail_id=mail.id, state=MailState.HELD, reason="unmatched", detail=detail)
+            return Verdict(mail_id=mail.id, state=MailState.HELD, reason=MailHold.UNMATCHED, detail=detail)
         rules = self._rules()
         reading, read, admission = read_for(mail.raw, rules, mailbox, mail.evidence)
         if repeat_of is not None and reading.outcome in (Outcome.EVENTS, Outcome.IGNORED):
             state, detail = MailState.DUPLICATE, f"the same bytes as mail {repeat_of}, which was read"
         else:
             state, detail = _state_of(reading), reading.reason
-        is_held = state is MailState.HELD
+        reason = MailHold(reading.outcome) if state is MailState.HELD else None
+        if state is MailState.PARSED and read and not _is_current(reading, mailbox, read.date):
+            state, reason = MailState.HELD, MailHold.PACK_NOT_CURRENT
+            detail = f"the mailbox reads {reading.rule} at other dates only; change `from` or `until` of its pack"
         event_state, event_reason, event_detail = self._guard(reading.events, mailbox, mail.received_at)
         return Verdict(
             mail_id=mail.id,
             state=state,
-            reason=str(reading.outcome) if is_held else None,
+            reason=reason,
             detail=detail,
             rule=reading.rule,
             rule_set=reading.rule_set,
@@ -142,11 +146,23 @@ class Ingest:
         """Return the state in which the events of a mail begin."""
         if mailbox.mode != "apply":
             return State.HELD, Hold.REVIEW, f"the mailbox is in mode {mailbox.mode}"
-        stated = {event.effective_at for event in events if event.on == event.effective_at.date()}
         latest = received_at + self._skew
-        if any(event.effective_at > latest and event.effective_at not in stated for event in events):
+        stated = {event.effective_at for event in events if event.on == event.effective_at.date()}
+        if any(e.mailed_at > latest or (e.effective_at > latest and e.effective_at not in stated) for e in events):
             return State.HELD, Hold.CLOCK, "it says that it happened after it was received; check its Date"
+        pattern = mailbox.unit_pattern
+        if pattern and not all(re.fullmatch(pattern, event.unit) for event in events):
+            return State.HELD, Hold.UNKNOWN_UNIT, f"no unit of {mailbox.location} looks like that: {pattern}"
         return State.WAITING, None, None
+
+
+def _is_current(reading: Reading, mailbox: Mailbox, mailed_at: dt.datetime | None) -> bool:
+    """Say whether the mailbox reads the pack at the date of the mail, in the site's calendar."""
+    if mailed_at is None:
+        return True
+    day = mailed_at.astimezone(ZoneInfo(mailbox.timezone)).date()
+    pack = (reading.rule or "").partition("/")[0]
+    return all(use.holds(day) for use in mailbox.pms if use.name == pack)
 
 
 def content_digest(raw: bytes) -> str:

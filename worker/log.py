@@ -79,6 +79,11 @@ def started(**fields: Any) -> None:
     lines().info("started", **fields)
 
 
+def stopping() -> None:
+    """A process was told to end, and finishes what is under way."""
+    lines().info("stopping")
+
+
 def stopped(**fields: Any) -> None:
     """A process has ended in order."""
     lines().info("stopped", **fields)

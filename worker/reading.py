@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from parsers import Mail, Outcome, Reading, RuleSet, Unreadable, read_mail
-from parsers import Mailbox as ReadingMailbox
 from parsers.parse import parse
 from worker.admit import Admission, admit
 from worker.settings import Mailbox
@@ -28,23 +27,10 @@ def read_for(
     vouched = evidence.get("vouched")  # a person released it: for every pack of the mailbox
     senders = mailbox.packs if vouched else rules.packs_for(read.from_domain, among=mailbox.packs)
     admission = admit(mailbox.trust, evidence, read.from_domain, senders)
-    reading = parse(read, rules, mailbox=as_reader(mailbox), packs=admission.packs)
+    reading = parse(read, rules, mailbox=mailbox.reader(), packs=admission.packs)
     if not admission.packs:
         reading = replace(reading, reason=admission.proof)
     elif admission.allow and any(event.kind not in admission.allow for event in reading.events):
         reason = f"{admission.proof} is good for {', '.join(admission.allow)} only"
         reading = replace(reading, outcome=Outcome.UNTRUSTED, reason=reason, events=())
     return reading, read, admission
-
-
-def as_reader(mailbox: Mailbox) -> ReadingMailbox:
-    """Return what the parsers need to know of a mailbox."""
-    return ReadingMailbox(
-        address=mailbox.address,
-        company=mailbox.company,
-        location=mailbox.location,
-        timezone=mailbox.timezone,
-        unit_id=mailbox.unit_id,
-        unit_pattern=mailbox.unit_pattern,
-        location_names=mailbox.location_names,
-    )

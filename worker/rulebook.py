@@ -47,17 +47,19 @@ class RuleBook:
         """
         loaded = load_rules_text(files)
         with self._db.write() as connection:
-            live = _current_row(connection)
-            if live is not None and live.id == loaded.id:
-                return live.number
-            connection.execute(rule_sets.update().where(rule_sets.c.current).values(current=False))
-            number = connection.execute(
-                rule_sets.insert()
-                .values(id=loaded.id, files=files, published_at=self._clock(), actor=actor, current=True)
-                .returning(rule_sets.c.number)
-            ).scalar_one()
+            live = _newest(connection)
+            is_live = live is not None and live.id == loaded.id
+            if live is not None and is_live:
+                number = live.number
+            else:
+                number = connection.execute(
+                    rule_sets.insert()
+                    .values(id=loaded.id, files=files, published_at=self._clock(), actor=actor)
+                    .returning(rule_sets.c.number)
+                ).scalar_one()
         self._current = (number, loaded)
-        log.rules_published(number, loaded.id)
+        if not is_live:
+            log.rules_published(number, loaded.id)
         return number
 
     def publish_saved(self) -> None:
@@ -77,7 +79,7 @@ class RuleBook:
 
     def _look(self) -> None:
         with self._db.read() as connection:
-            live = _current_row(connection)
+            live = _newest(connection)
         self._looked_at = time.monotonic()
         if live is None:
             self.publish(read_rule_files(self._paths), actor="first start")
@@ -85,7 +87,5 @@ class RuleBook:
             self._current = (live.number, load_rules_text(live.files))
 
 
-def _current_row(connection: Connection) -> sa.Row | None:
-    return connection.execute(
-        sa.select(rule_sets).where(rule_sets.c.current).order_by(rule_sets.c.number.desc()).limit(1)
-    ).one_or_none()
+def _newest(connection: Connection) -> sa.Row | None:
+    return connection.execute(sa.select(rule_sets).order_by(rule_sets.c.number.desc()).limit(1)).one_or_none()

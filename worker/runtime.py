@@ -23,12 +23,17 @@ from worker.queue import Doorbell, make_app
 from worker.rulebook import RuleBook
 from worker.settings import ConfigError, Settings
 from worker.settings import Destination as DestinationSettings
+from worker.store.bodies import sweep_orphan_chunks
 from worker.store.database import Database
 from worker.store.lanes import LaneKey
 from worker.sweep import Sweep
 from worker.units.store import LocalUnits
 
 Clock = Callable[[], dt.datetime]
+
+TIDY_EVERY = dt.timedelta(hours=1)
+ORPHAN_AGE = dt.timedelta(days=1)
+"""When the pieces of a body that was never finished are surely nobody's."""
 
 
 def utc_now() -> dt.datetime:
@@ -42,6 +47,7 @@ class Runtime:
     def __init__(self, settings: Settings, *, clock: Clock = utc_now) -> None:
         self.settings = settings
         self.clock = clock
+        self._tidied_at = dt.datetime.min.replace(tzinfo=dt.UTC)
         self.name = f"{socket.gethostname()}:{os.getpid()}"
 
     @cached_property
@@ -52,12 +58,25 @@ class Runtime:
     def rulebook(self) -> RuleBook:
         return RuleBook(self.db, self.settings.rules.paths, clock=self.clock)
 
+    def reload(self, settings: Settings) -> None:
+        """Go on with other settings: mailboxes, packs, destinations. Ports and the store stay as they are."""
+        before, self.settings = self.settings, settings
+        if "units" in self.__dict__:
+            self._ensure_locations(self.units)
+        if "destinations" in self.__dict__:
+            for name, chosen in settings.destination.items():
+                if before.destination.get(name) != chosen:
+                    self.destinations[name] = self._destination(name, chosen)
+
     @cached_property
     def units(self) -> LocalUnits:
         units = LocalUnits(self.db, clock=self.clock)
+        self._ensure_locations(units)
+        return units
+
+    def _ensure_locations(self, units: LocalUnits) -> None:
         for mailbox in self.settings.mailbox:
             units.ensure_location(mailbox.location, timezone=mailbox.timezone)
-        return units
 
     @cached_property
     def celery(self) -> celery.Celery:
@@ -77,6 +96,7 @@ class Runtime:
 
             return LocalDestination(name=name, units=self.units, clock=self.clock, window=1)
         from worker.destinations.kiss import KissDestination
+        from worker.destinations.profiles import PROFILES
 
         return KissDestination(
             name=name,
@@ -84,6 +104,7 @@ class Runtime:
             token=token_reader(name, chosen),
             window=chosen.window,
             timeout_s=chosen.timeout_s,
+            profile=PROFILES[chosen.profile],
             clock=self.clock,
         )
 
@@ -143,6 +164,9 @@ class Runtime:
         """Ring for all that is due; publish saved rules where that is configured."""
         if self.settings.rules.publish == "on_save":
             self.rulebook.publish_saved()
+        if self.clock() - self._tidied_at > TIDY_EVERY:
+            self._tidied_at = self.clock()
+            sweep_orphan_chunks(self.db, self._tidied_at - ORPHAN_AGE, since=self._tidied_at - 30 * ORPHAN_AGE)
         mails, lanes = self._sweep.sweep()
         if mails or lanes:
             log.swept(mails=mails, lanes=lanes)

@@ -86,7 +86,6 @@ async def run_up(
             ports["smtp"] = await stack.enter_async_context(_receiving(runtime))
             _announce(ports | {"units_token": token}, ready_file, say)
             await _until_told(runtime)
-            log.started(stopping=True)
     finally:
         runtime.close()
     log.stopped(process="up")
@@ -107,7 +106,9 @@ async def run_receive(settings: Settings, *, ready_file: Path | None = None) -> 
     log.stopped(process="receive")
 
 
-async def run_serve(settings: Settings, *, ready_file: Path | None = None) -> None:
+async def run_serve(
+    settings: Settings, *, ready_file: Path | None = None, say: Callable[[str], None] = lambda _line: None
+) -> None:
     """Serve the web port until SIGTERM."""
     refuse_embedded(settings, "serve")
     runtime = Runtime(settings)
@@ -117,7 +118,7 @@ async def run_serve(settings: Settings, *, ready_file: Path | None = None) -> No
         ports: dict[str, Any] = {"units_token": token}
         app = web_app(runtime, units_token=token)
         ports["web"] = await stack.enter_async_context(_web(settings.web.listen, app))
-        _announce(ports, ready_file)
+        _announce(ports, ready_file, say)
         await _until_told(runtime)
     runtime.close()
     log.stopped(process="serve")
@@ -138,11 +139,9 @@ async def run_sweep(settings: Settings) -> None:
     log.stopped(process="sweep")
 
 
-def run_work(settings: Settings, *, config: Path | None = None) -> None:
+def run_work(settings: Settings) -> None:
     """Work on the queue with a prefork pool until SIGTERM."""
     refuse_embedded(settings, "work")
-    if config is not None:
-        os.environ["GATEPOST_CONFIG"] = str(config.resolve())  # what the spawned children read
     with tempfile.TemporaryDirectory(prefix="gatepost-metrics-") as shared:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
         runtime = Runtime(settings)
@@ -291,13 +290,14 @@ async def _until_told(runtime: Runtime) -> None:
         loop.add_signal_handler(number, told.set)
     loop.add_signal_handler(signal.SIGHUP, _reload, runtime)
     await told.wait()
+    log.stopping()
 
 
 def _reload(runtime: Runtime) -> None:
     from worker.configuration import load_settings
 
     try:
-        runtime.settings = load_settings()
+        runtime.reload(load_settings())
     except ConfigError as error:
         log.trouble(event="configuration_refused", error=str(error))
     else:

@@ -6,6 +6,7 @@ Errors:
     ConfigError(Exception)   says file, key, what is wrong, and the nearest known name
 """
 
+import datetime as dt
 import difflib
 import ipaddress
 import re
@@ -23,6 +24,9 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+
+from parsers.mailbox import Mailbox as ReadingMailbox
+from parsers.template import template
 
 
 class ConfigError(Exception):
@@ -169,8 +173,12 @@ class PackUse(Section):
     """A pack that a mailbox reads, perhaps only until or from a date."""
 
     name: str
-    from_on: str | None = Field(default=None, alias="from")
-    until: str | None = None
+    from_on: dt.date | None = Field(default=None, alias="from")
+    until: dt.date | None = None
+
+    def holds(self, day: dt.date) -> bool:
+        """Say whether the mailbox reads the pack on a day; both ends belong to it."""
+        return (self.from_on is None or self.from_on <= day) and (self.until is None or day <= self.until)
 
 
 class Mailbox(Section):
@@ -211,6 +219,23 @@ class Mailbox(Section):
             except re.error as error:
                 raise ValueError(f"`{value}` is not a pattern: {error}") from error
         return value
+
+    @model_validator(mode="after")
+    def _template_is_sound(self) -> "Mailbox":
+        self.reader()
+        return self
+
+    def reader(self) -> ReadingMailbox:
+        """Return what the parsers need to know of a mailbox."""
+        return ReadingMailbox(
+            address=self.address,
+            company=self.company,
+            location=self.location,
+            timezone=self.timezone,
+            unit_id=self.unit_id,
+            unit_pattern=self.unit_pattern,
+            location_names=self.location_names,
+        )
 
     @property
     def packs(self) -> tuple[str, ...]:
@@ -270,7 +295,21 @@ class Settings(Section):
                     f"mailbox {mailbox.address} names the destination `{mailbox.destination}`"
                     f"{nearest(mailbox.destination, self.destination)}; known: {known}"
                 )
+        self._check_unit_ids()
         return self
+
+    def _check_unit_ids(self) -> None:
+        """Refuse two sites whose units could take each other's ids at one destination."""
+        makers: dict[tuple[str, str], Mailbox] = {}
+        for mailbox in self.mailbox:
+            unit_id = template(mailbox.unit_id).fill({"location": mailbox.location, "unit": "UNIT"})
+            shape = (mailbox.destination, unit_id)
+            other = makers.setdefault(shape, mailbox)
+            if (other.company, other.location) != (mailbox.company, mailbox.location):
+                raise ValueError(
+                    f"mailboxes {other.address} and {mailbox.address} can make the same unit id at "
+                    f"{mailbox.destination}; put the location into unit_id"
+                )
 
     @cached_property
     def mailboxes(self) -> dict[str, Mailbox]:

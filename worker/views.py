@@ -187,9 +187,18 @@ def _origin(connection: Connection, event: Row[Any], fact: str, zone: str) -> Pl
 
 
 def _lines(reading: Mapping[str, Any]) -> list[Plain]:
-    """Return the lines of text that the values were read from."""
-    captures = reading.get("trace", {}).get("captures", [])
-    return [{key: item.get(key) for key in ("field", "line", "text", "value") if key in item} for item in captures]
+    """Return the lines of text that the values were read from; line 0 is the subject."""
+    trace = reading.get("trace", {})
+    text: list[str] = [trace.get("subject") or "", *trace.get("text", [])]
+    return [
+        {
+            "field": item["field"],
+            "line": item.get("line"),
+            "text": text[item["line"]] if item.get("line") is not None and item["line"] < len(text) else item["text"],
+            "value": item.get("value"),
+        }
+        for item in trace.get("captures", [])
+    ]
 
 
 def _access(shown: Mapping[str, Any], zone: str, now: dt.datetime) -> Plain:

@@ -49,10 +49,14 @@ def sections(text: str) -> dict[str, str]:
 
 def rows(text: str) -> Iterator[list[str]]:
     """Yield the rows of a page's tables as cells, headings and rulers left out."""
-    lines = [line for line in text.splitlines() if line.startswith("|")]
+    lines = text.splitlines()
     for line, below in zip(lines, [*lines[1:], ""], strict=True):
-        if not set(line) <= set("|-") and not set(below) <= set("|-") | set() or (below == "" and "---" not in line):
+        if line.startswith("|") and not _is_ruler(line) and not _is_ruler(below):
             yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def _is_ruler(line: str) -> bool:
+    return line.startswith("|-")
 
 
 def first_words(text: str) -> list[str]:

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import os
+import signal
 import smtplib
 import subprocess
 import sys
@@ -101,6 +102,11 @@ class Gatepost:
         assert self.process is not None
         self.process.terminate()
         return self.process.wait(30)
+
+    def hang_up(self) -> None:
+        """Tell it to read its configuration again."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
 
     def log(self) -> str:
         """Return what it has logged."""

@@ -3,6 +3,7 @@
 import functools
 import getpass
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,12 +17,16 @@ from worker.configuration import load_settings
 from worker.settings import ConfigError, Settings
 
 DONE, NOT_DONE, WRONG = 0, 1, 2
+EX_TEMPFAIL = 75  # sysexits.h
 
 
-def command(*, as_json: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def command(
+    *, as_json: bool = True, tempfail: str | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command ``--config`` and ``--json``, and turn our own errors into one plain line and an exit code.
 
-    The function gets ``settings`` (loaded) and, with ``as_json``, ``as_json``.
+    The function gets ``settings`` (loaded) and, with ``as_json``, ``as_json``. ``tempfail``: the argument that makes
+    the command a pipe(8) target when it is ``-``: whatever of ours goes wrong then ends with 75, to be tried again.
     """
 
     def wrap(function: Callable[..., None]) -> Callable[..., None]:
@@ -30,22 +35,22 @@ def command(*, as_json: bool = True) -> Callable[[Callable[..., None]], Callable
         @functools.wraps(function)
         def run(ctx: click.Context, /, *args: Any, config_path: str | None, **kwargs: Any) -> None:
             chosen = config_path or ctx.find_root().obj
-            path = Path(chosen) if chosen else None
-            with told():
-                ctx.invoke(function, *args, settings=load_settings(path), **_with_path(function, path), **kwargs)
+            path = Path(chosen).resolve() if chosen else None
+            if path:
+                os.environ["GATEPOST_CONFIG"] = str(path)  # what a reload and the worker's children read
+            with told(tempfail=tempfail is not None and kwargs[tempfail] == "-"):
+                ctx.invoke(function, *args, settings=load_settings(path), **kwargs)
 
         return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(run) if as_json else run
 
     return wrap
 
 
-def _with_path(function: Callable[..., None], path: Path | None) -> dict[str, Any]:
-    wants = function.__code__.co_varnames[: function.__code__.co_argcount + function.__code__.co_kwonlyargcount]
-    return {"config_file": path} if "config_file" in wants else {}
-
-
 class told:  # noqa: N801  read as a word: `with told():`
     """Turns our errors into a line on standard error and an exit code."""
+
+    def __init__(self, *, tempfail: bool = False) -> None:
+        self._tempfail = tempfail
 
     def __enter__(self) -> None:
         return None
@@ -55,6 +60,7 @@ class told:  # noqa: N801  read as a word: `with told():`
             return
         code = _exit_code(error)
         if code is not None:
+            code = EX_TEMPFAIL if self._tempfail else code
             for line in str(error).splitlines():
                 click.echo(f"gatepost: {line}", err=True)
             raise click.exceptions.Exit(code) from error

@@ -26,7 +26,7 @@ from worker import views
 from worker.cli.common import NOT_DONE, told
 from worker.cli.look import print_why
 from worker.cli.sending import send_mail
-from worker.configuration import load_settings
+from worker.configuration import SHIPPED_RULES, load_settings
 from worker.fixtures import FIXTURES, find_fixtures
 from worker.runtime import Runtime
 from worker.settings import Settings
@@ -82,7 +82,8 @@ class Stage:
         smtp, web = _free(PREFERRED["smtp"]), _free(PREFERRED["web"])
         self._config.write_text(
             f'[store]\nurl = "sqlite:///{(folder / "gatepost.db").resolve()}"\n'
-            f'[smtp]\nlisten = ["127.0.0.1:{smtp}"]\n[web]\nlisten = "127.0.0.1:{web}"\n',
+            f'[smtp]\nlisten = ["127.0.0.1:{smtp}"]\n[web]\nlisten = "127.0.0.1:{web}"\n'
+            '[rules]\npublish = "on_save"\n' + "".join(_mailbox(pack) + _mailbox(pack, "-more") for pack in _packs()),
             "utf-8",
         )
         self.settings: Settings = load_settings(self._config, environ={})
@@ -160,6 +161,18 @@ class Stage:
                     return
             time.sleep(0.03)
         raise DemoError(f"still at work after 60 s; see {self.folder}/log.jsonl")
+
+
+def _packs() -> list[str]:
+    return [file.stem for file in sorted(SHIPPED_RULES.glob("*.yaml"))]
+
+
+def _mailbox(pack: str, more: str = "") -> str:
+    """Return a pack's mailbox: as it is without a configuration, or a second one beside it for further fixtures."""
+    return (
+        f'[[mailbox]]\naddress = "{pack}{more}@demo.test"\nlocation = "{(pack + more).upper()}"\ncompany = "demo"\n'
+        f'pms = ["{pack}"]\ntrust = [{{network = "127.0.0.0/8"}}]\n'
+    )
 
 
 def _free(port: int) -> int:
@@ -247,7 +260,7 @@ def _killed_midway(stage: Stage, now: dt.datetime, others: list[tuple[Path, dict
         if index == len(others) // 2:
             stage.kill()
             stage.start(now)
-        sent[stage.send(path.read_bytes(), f"{path.parent.name}@demo.test")] = (path, wanted)
+        sent[stage.send(path.read_bytes(), f"{path.parent.name}-more@demo.test")] = (path, wanted)
     stage.settle()
     mails = {mail["id"]: mail for mail in views.list_mails(stage.runtime.db, limit=1000)}
     states = {"events": ("parsed", "duplicate"), "ignored": ("ignored", "duplicate")}

@@ -294,7 +294,8 @@ def _print_origin(origin: views.Plain) -> None:
     click.echo(f"    since {origin['at']}, by event {origin['event']} ({origin['kind']}), rule {origin['rule']}")
     click.echo(f"    mail {origin['mail']}: {origin['subject']}   proof: {origin['proof'] or '-'}")
     for line in origin["lines"]:
-        click.echo(f"      line {line.get('line', '-')}: {line.get('text', '')}   -> {line.get('field')}")
+        where = f"line {line['line']}" if line["line"] else "subject"
+        click.echo(f"      {where}: {line['text']}   -> {line['field']}")
     call = origin["call"]
     if call:
         click.echo(f"    call {call['request']} {call['body']}".rstrip())

@@ -68,12 +68,12 @@ def receive(settings: Settings, ready_file: Path | None) -> None:
 
 @click.command()
 @command(as_json=False)
-def work(settings: Settings, config_file: Path | None) -> None:
+def work(settings: Settings) -> None:
     """Read mails and apply events (one of several processes; a Celery prefork worker)."""
     from worker import log, service
 
     log.configure()
-    service.run_work(settings, config=config_file)
+    service.run_work(settings)
 
 
 @click.command()
@@ -94,4 +94,4 @@ def serve(settings: Settings, ready_file: Path | None) -> None:
     from worker import log, service
 
     log.configure()
-    _run(service.run_serve(settings, ready_file=ready_file))
+    _run(service.run_serve(settings, ready_file=ready_file, say=lambda line: click.echo(line)))

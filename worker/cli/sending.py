@@ -15,8 +15,6 @@ import click
 from worker.cli.common import NOT_DONE, command, open_runtime, print_json, read_input
 from worker.settings import Settings, split_endpoint
 
-EX_TEMPFAIL = 75  # sysexits.h: a pipe(8) that ends with it is tried again
-
 
 class NotSent(Exception):
     """The server did not take a mail; the message is its reply."""
@@ -38,10 +36,12 @@ def send_mail(server: str, raw: bytes, *, to: str, sender: str | None = None) ->
     try:
         with smtplib.SMTP(host, port, timeout=60) as client:
             client.ehlo("localhost")
-            for code, text in (client.mail(from_address), client.rcpt(to), client.data(to_crlf(raw))):
+            for step in (lambda: client.mail(from_address), lambda: client.rcpt(to), lambda: client.data(to_crlf(raw))):
+                code, text = step()
+                reply = f"{code} {text.decode('ascii', 'replace')}"
                 if code >= 400:
-                    raise NotSent(f"{server} answered {code} {text.decode('ascii', 'replace')}")
-            return f"{code} {text.decode('ascii', 'replace')}"
+                    raise NotSent(f"{server} answered {reply}")
+            return reply
     except (OSError, smtplib.SMTPException) as error:
         raise NotSent(f"{server}: {error}; is `gatepost up` running there? name it with --server HOST:PORT") from error
 
@@ -117,7 +117,7 @@ def _print_path(path: dict[str, Any]) -> None:
 @click.argument("source", type=click.Path(exists=True, allow_dash=True))
 @click.option("--mailbox", "address", required=True, help="The mailbox that they are for.")
 @click.option("--trust", is_flag=True, help="Take the senders as proven.")
-@command()
+@command(tempfail="source")
 def ingest(settings: Settings, source: str, address: str, trust: bool, as_json: bool) -> None:
     """Keep mails without SMTP: a file, a folder of *.eml, an mbox, or one mail on standard input (-).
 
@@ -128,29 +128,21 @@ def ingest(settings: Settings, source: str, address: str, trust: bool, as_json: 
     from worker.store.keep import Keeper, KeptMail
 
     mailbox = find_mailbox(settings, address)
-    try:
-        runtime = open_runtime(settings)
-        keeper = Keeper(
-            runtime.db,
-            batch_mails=settings.smtp.batch_mails,
-            batch_bytes=settings.smtp.batch_bytes,
-            clock=runtime.clock,
-            on_kept=lambda ids: _ring(runtime, list(ids)),
-        )
-        evidence = {"peer": None, "mail_from": None, "trusted": trust, "by": "ingest"}
-        futures = [
-            keeper.submit(KeptMail(body=to_crlf(raw), recipients=((mailbox.address, address),), evidence=evidence))
-            for raw in _progress(list(_messages(source)), "keeping")
-        ]
-        keeper.stop()
-        ids = [future.result() for future in futures]
-    except click.exceptions.Exit:
-        raise
-    except Exception as error:
-        if source != "-":
-            raise
-        click.echo(f"gatepost: not kept: {type(error).__name__}", err=True)
-        raise click.exceptions.Exit(EX_TEMPFAIL) from error
+    runtime = open_runtime(settings)
+    keeper = Keeper(
+        runtime.db,
+        batch_mails=settings.smtp.batch_mails,
+        batch_bytes=settings.smtp.batch_bytes,
+        clock=runtime.clock,
+        on_kept=lambda ids: _ring(runtime, list(ids)),
+    )
+    evidence = {"peer": None, "mail_from": None, "trusted": trust, "by": "ingest"}
+    futures = [
+        keeper.submit(KeptMail(body=to_crlf(raw), recipients=((mailbox.address, address),), evidence=evidence))
+        for raw in _progress(list(_messages(source)), "keeping")
+    ]
+    keeper.stop()
+    ids = [future.result() for future in futures]
     if as_json:
         print_json({"kept": ids})
     else:

@@ -1,1 +1,1 @@
-"""Where calls go: one small protocol (``base``) and an adapter a kind."""
+"""Where calls go: one small protocol (``worker/calls.py``) and an adapter a kind."""

@@ -272,6 +272,16 @@ def record_attempt(
         connection.execute(calls.update().where(calls.c.id == call.id).values(tries=calls.c.tries + 1))
 
 
+def count_attempts(connection: Connection, base: str, outcome: Outcome) -> int:
+    """Return how often calls with this base have ended so."""
+    statement = (
+        sa.select(sa.func.count())
+        .select_from(attempts.join(calls))
+        .where(calls.c.base == base, attempts.c.outcome == str(outcome))
+    )
+    return connection.execute(statement).scalar_one()
+
+
 def end_calls(connection: Connection, ids: Iterable[int], state: str, *, now: dt.datetime) -> None:
     """Settle calls: ``done``, ``refused`` or ``abandoned``."""
     connection.execute(calls.update().where(calls.c.id.in_(list(ids))).values(state=state, ended_at=now))

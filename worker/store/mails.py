@@ -27,6 +27,19 @@ class MailState(StrEnum):
     DISCARDED = "discarded"
 
 
+class MailHold(StrEnum):
+    """Why a mail is held: how its reading ended, or what the mailbox says of it."""
+
+    UNREADABLE = "unreadable"
+    UNTRUSTED = "untrusted"
+    UNMATCHED = "unmatched"
+    AMBIGUOUS = "ambiguous"
+    INCOMPLETE = "incomplete"
+    INVALID = "invalid"
+    CONTRADICTION = "contradiction"
+    PACK_NOT_CURRENT = "pack_not_current"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMail:
     """A mail that waits to be read."""
@@ -45,7 +58,7 @@ class Verdict:
 
     mail_id: str
     state: MailState
-    reason: str | None = None
+    reason: MailHold | None = None
     detail: str | None = None
     rule: str | None = None
     rule_set: str | None = None

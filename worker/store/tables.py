@@ -6,7 +6,6 @@ else. ``rung_at`` says when the queue was last told, so that a long backlog is n
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -194,8 +193,8 @@ rule_sets = Table(
     Column("files", Json, nullable=False),  # name -> text
     Column("published_at", Instant, nullable=False),
     Column("actor", String(128), nullable=False),
-    Column("current", Boolean, nullable=False),
 )
+"""The published sets; the one with the highest number is live."""
 
 audit = Table(
     "audit",
