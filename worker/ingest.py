@@ -99,7 +99,9 @@ class Ingest:
 
     def _judge(self, mail: NewMail, repeat_of: str | None) -> Verdict:
         if mail.mailbox == POSTMASTER:
-            return Verdict(mail_id=mail.id, state=MailState.HELD, reason=MailHold.UNMATCHED, detail="mail for the postmaster")
+            return Verdict(
+                mail_id=mail.id, state=MailState.HELD, reason=MailHold.UNMATCHED, detail="mail for the postmaster"
+            )
         mailbox = self._mailboxes().get(mail.mailbox)
         if mailbox is None:
             detail = "its mailbox is no longer in the configuration; put it back and `gatepost mail retry`"

@@ -9,8 +9,12 @@ import gc
 gc.disable()  # while commands are imported: collecting then finds nothing and costs a third of the time
 
 import importlib  # noqa: E402
+import sys  # noqa: E402
 
-import click  # noqa: E402
+try:
+    import click
+except ModuleNotFoundError:
+    sys.exit("gatepost: this is the parser library alone; for the service: pip install 'gatepost[worker]'")
 
 from worker import __version__  # noqa: E402
 

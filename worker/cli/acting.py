@@ -5,7 +5,7 @@ import time
 import click
 
 from worker import actions
-from worker.cli.common import actor, command, open_runtime, print_json
+from worker.cli.common import actor, command, open_runtime, print_json, report
 from worker.settings import ConfigError, Settings, nearest
 
 
@@ -21,31 +21,30 @@ def _check_name(settings: Settings, kind: str, name: str) -> str:
 @click.argument("name")
 @click.option("--reason", default="", help="Why; it is kept in the audit.")
 @click.option("--go", is_flag=True, help="Do it; without, only say what would be done.")
-@command(as_json=False)
-def pause(settings: Settings, kind: str, name: str, reason: str, go: bool) -> None:
+@command()
+def pause(settings: Settings, kind: str, name: str, reason: str, go: bool, as_json: bool) -> None:
     """Pause a mailbox, rule, pack or destination on every process. Mail is still received and kept."""
     _check_name(settings, kind, name)
     if not go:
-        click.echo(f"would pause {kind} {name}; do it with --go")
-        return
+        return report(as_json, f"would pause {kind} {name}; do it with --go", done=False, kind=kind, name=name)
     runtime = open_runtime(settings)
     actions.pause(runtime.db, kind, name, actor=actor(), reason=reason, now=runtime.clock())
-    click.echo(f"{kind} {name} is paused; go on with: gatepost resume {kind} {name} --go")
+    text = f"{kind} {name} is paused; go on with: gatepost resume {kind} {name} --go"
+    return report(as_json, text, done=True, kind=kind, name=name)
 
 
 @click.command()
 @click.argument("kind", type=click.Choice(actions.PAUSABLE))
 @click.argument("name")
 @click.option("--go", is_flag=True, help="Do it; without, only say what would be done.")
-@command(as_json=False)
-def resume(settings: Settings, kind: str, name: str, go: bool) -> None:
+@command()
+def resume(settings: Settings, kind: str, name: str, go: bool, as_json: bool) -> None:
     """End a pause; what waits goes on at the next sweep."""
     if not go:
-        click.echo(f"would resume {kind} {name}; do it with --go")
-        return
+        return report(as_json, f"would resume {kind} {name}; do it with --go", done=False, kind=kind, name=name)
     runtime = open_runtime(settings)
     actions.resume(runtime.db, kind, name, actor=actor(), now=runtime.clock())
-    click.echo(f"{kind} {name} goes on")
+    return report(as_json, f"{kind} {name} goes on", done=True, kind=kind, name=name)
 
 
 @click.command()

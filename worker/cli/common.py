@@ -101,12 +101,12 @@ def open_runtime(settings: Settings) -> Any:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON, indented for people."""
-    click.echo(json.dumps(json.loads(canonical_any(value)), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(json.loads(canonical(value)), indent=2, ensure_ascii=False))
 
 
-def canonical_any(value: Any) -> str:
-    """Return the canonical JSON of any plain value."""
-    return canonical(value)
+def report(as_json: bool, text: str, **values: Any) -> None:
+    """Say what was done, or would be: a line for people, or the same as values."""
+    print_json(values) if as_json else click.echo(text)
 
 
 def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, empty: str) -> None:

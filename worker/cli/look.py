@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from worker import actions, views
-from worker.cli.common import actor, command, open_runtime, print_json, print_rows
+from worker.cli.common import actor, command, open_runtime, print_json, print_rows, report
 from worker.settings import Settings
 
 _limit = click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
@@ -76,47 +76,47 @@ def mail_raw(settings: Settings, mail_id: str) -> None:
 
 @mail.command("retry")
 @click.argument("mail_ids", nargs=-1, required=True)
-@command(as_json=False)
-def mail_retry(settings: Settings, mail_ids: tuple[str, ...]) -> None:
+@command()
+def mail_retry(settings: Settings, mail_ids: tuple[str, ...], as_json: bool) -> None:
     """Have held mails read again, with the rules of now."""
     runtime = open_runtime(settings)
     for mail_id in mail_ids:
         actions.retry_mail(runtime.db, mail_id, actor=actor(), now=runtime.clock())
-        click.echo(f"{mail_id} will be read again")
     _ring(runtime, list(mail_ids))
+    report(as_json, "\n".join(f"{mail_id} will be read again" for mail_id in mail_ids), done=True, mails=mail_ids)
 
 
 @mail.command("release")
 @click.argument("mail_id")
 @_reason
 @click.option("--go", is_flag=True, help="Do it; without, only say what would be done.")
-@command(as_json=False)
-def mail_release(settings: Settings, mail_id: str, reason: str, go: bool) -> None:
+@command()
+def mail_release(settings: Settings, mail_id: str, reason: str, go: bool, as_json: bool) -> None:
     """Vouch for the sender of a mail that is held as untrusted, and have it read."""
     runtime = open_runtime(settings)
     if not go:
         found = views.show_mail(runtime.db, mail_id)
-        click.echo(f"would read {mail_id} from {found['from']} as proven by you; do it with --go")
-        return
+        text = f"would read {mail_id} from {found['from']} as proven by you; do it with --go"
+        return report(as_json, text, done=False, mail=mail_id)
     actions.release_mail(runtime.db, mail_id, actor=actor(), reason=reason, now=runtime.clock())
     _ring(runtime, [mail_id])
-    click.echo(f"{mail_id} will be read as proven by {actor()}")
+    return report(as_json, f"{mail_id} will be read as proven by {actor()}", done=True, mail=mail_id)
 
 
 @mail.command("discard")
 @click.argument("mail_id")
 @_reason
 @click.option("--go", is_flag=True, help="Do it; without, only say what would be done.")
-@command(as_json=False)
-def mail_discard(settings: Settings, mail_id: str, reason: str, go: bool) -> None:
+@command()
+def mail_discard(settings: Settings, mail_id: str, reason: str, go: bool, as_json: bool) -> None:
     """Take a held mail off the list."""
     runtime = open_runtime(settings)
     if not go:
         found = views.show_mail(runtime.db, mail_id)
-        click.echo(f"would discard {mail_id} ({found['state']}: {found['subject']}); do it with --go")
-        return
+        text = f"would discard {mail_id} ({found['state']}: {found['subject']}); do it with --go"
+        return report(as_json, text, done=False, mail=mail_id)
     actions.discard_mail(runtime.db, mail_id, actor=actor(), reason=reason, now=runtime.clock())
-    click.echo(f"{mail_id} is discarded")
+    return report(as_json, f"{mail_id} is discarded", done=True, mail=mail_id)
 
 
 def _ring(runtime: Any, ids: list[str]) -> None:
@@ -171,32 +171,32 @@ def events_show(settings: Settings, event_id: int, curl: bool, as_json: bool) ->
 @click.argument("event_id", type=int)
 @_reason
 @click.option("--go", is_flag=True, help="Do it; without, only say what would be done.")
-@command(as_json=False)
-def events_release(settings: Settings, event_id: int, reason: str, go: bool) -> None:
+@command()
+def events_release(settings: Settings, event_id: int, reason: str, go: bool, as_json: bool) -> None:
     """Let a held event take effect."""
     runtime = open_runtime(settings)
     if not go:
         found = views.show_event(runtime.db, event_id)
-        click.echo(f"would release event {event_id}: {found['kind']} of {found['crm_unit_id']}; do it with --go")
-        return
+        text = f"would release event {event_id}: {found['kind']} of {found['crm_unit_id']}; do it with --go"
+        return report(as_json, text, done=False, event=event_id)
     actions.release_event(runtime.db, event_id, actor=actor(), reason=reason, now=runtime.clock())
-    click.echo(f"event {event_id} is released")
+    return report(as_json, f"event {event_id} is released", done=True, event=event_id)
 
 
 @events.command("discard")
 @click.argument("event_id", type=int)
 @_reason
 @click.option("--go", is_flag=True, help="Do it; without, only say what would be done.")
-@command(as_json=False)
-def events_discard(settings: Settings, event_id: int, reason: str, go: bool) -> None:
+@command()
+def events_discard(settings: Settings, event_id: int, reason: str, go: bool, as_json: bool) -> None:
     """Never let a held event take effect."""
     runtime = open_runtime(settings)
     if not go:
         found = views.show_event(runtime.db, event_id)
-        click.echo(f"would discard event {event_id}: {found['kind']} of {found['crm_unit_id']}; do it with --go")
-        return
+        text = f"would discard event {event_id}: {found['kind']} of {found['crm_unit_id']}; do it with --go"
+        return report(as_json, text, done=False, event=event_id)
     actions.discard_event(runtime.db, event_id, actor=actor(), reason=reason, now=runtime.clock())
-    click.echo(f"event {event_id} is discarded")
+    return report(as_json, f"event {event_id} is discarded", done=True, event=event_id)
 
 
 @click.group()
