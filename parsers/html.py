@@ -243,7 +243,9 @@ class _Page:
         apart = len(pages) > 1
         for lines in pages:
             for line in lines:
-                self.lines.append(line._replace(gap=line.gap or self._gap, apart=line.apart or apart))
+                if self._gap or (apart and not line.apart):
+                    line = line._replace(gap=line.gap or self._gap, apart=line.apart or apart)
+                self.lines.append(line)
                 self._gap = False
 
 
