@@ -7,7 +7,7 @@ not hold.
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
@@ -36,8 +36,8 @@ class Admission:
     """The packs whose rules may be tried; empty: untrusted."""
     proof: str
     """What proves the sender, or why nothing does: for a person to read."""
-    allow: tuple[str, ...] = ()
-    """The kinds of event that the proof is good for; empty: all."""
+    allow: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """The kinds of event that the proof is good for, by pack; a pack that is not there: all."""
 
 
 def admit(
@@ -57,7 +57,7 @@ def admit(
         return Admission(packs=(), proof="From is not one plain address: nobody can be proven")
     holding = [entry for entry in trust if _holds(entry, evidence)]
     if evidence.get("trusted"):
-        proven, allow, proof = tuple(sender_packs), (), "an operator vouches for it"
+        proven, allow, proof = tuple(sender_packs), {}, "an operator vouches for it"
     elif not holding:
         peer = evidence.get("peer") or "unknown"
         return Admission(
@@ -66,7 +66,7 @@ def admit(
     else:
         speaking = [entry for entry in holding if not entry.for_packs or set(entry.for_packs) & set(sender_packs)]
         proven = tuple(pack for pack in sender_packs if any(_speaks_for(entry, pack) for entry in speaking))
-        allow = _allowed(speaking)
+        allow = {pack: kinds for pack in proven if (kinds := _allowed(speaking, pack))}
         proof = " and ".join(dict.fromkeys(_name(entry) for entry in speaking or holding))
     if not proven:
         return Admission(packs=(), proof=f"{proof}, but no pack of this mailbox has {from_domain} among its senders")
@@ -77,11 +77,12 @@ def _speaks_for(entry: TrustEntry, pack: str) -> bool:
     return not entry.for_packs or pack in entry.for_packs
 
 
-def _allowed(entries: Sequence[TrustEntry]) -> tuple[str, ...]:
-    """Return the kinds of event that some entry allows; empty when one of them allows all."""
-    if not all(entry.allow for entry in entries):
+def _allowed(entries: Sequence[TrustEntry], pack: str) -> tuple[str, ...]:
+    """Return the kinds of event that some entry allows for a pack; empty when one of them allows all."""
+    mine = [entry for entry in entries if _speaks_for(entry, pack)]
+    if not all(entry.allow for entry in mine):
         return ()
-    return tuple(dict.fromkeys(kind for entry in entries for kind in entry.allow))
+    return tuple(dict.fromkeys(kind for entry in mine for kind in entry.allow))
 
 
 def _holds(entry: TrustEntry, evidence: Mapping[str, Any]) -> bool:

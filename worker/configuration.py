@@ -34,9 +34,8 @@ def load_settings(path: Path | None = None, *, environ: Mapping[str, str] | None
         path = Path("gatepost.toml")
     values = _read_files(path) if path else {}
     _lay_over(values, environ)
+    _check_tables(values, path)
     defaults = values.pop("mailbox_defaults", {})
-    if not isinstance(defaults, dict):
-        raise ConfigError(f"{path}: mailbox_defaults must be a table: [mailbox_defaults]")
     values.setdefault("rules", {}).setdefault("paths", [str(SHIPPED_RULES)])
     paths = tuple(Path(item) for item in values["rules"]["paths"])
     if "mailbox" in values:
@@ -65,6 +64,16 @@ def demo_mailboxes(paths: Iterable[Path]) -> list[dict[str, Any]]:
     ]
 
 
+def _check_tables(values: dict[str, Any], path: Path | None) -> None:
+    """Refuse what has the wrong shape as a whole, before single keys are looked at."""
+    for name, value in values.items():
+        if name == "mailbox":
+            if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+                raise ConfigError(f"{path}: a mailbox is written [[mailbox]], with two brackets")
+        elif not isinstance(value, dict):
+            raise ConfigError(f"{path}: `{name}` must be a table: [{name}]")
+
+
 def read_rule_files(paths: Iterable[Path]) -> dict[str, str]:
     """Return the text of every pack file by its path; of two files with one name the later path's wins."""
     found: dict[str, Path] = {}
@@ -76,7 +85,10 @@ def read_rule_files(paths: Iterable[Path]) -> dict[str, str]:
 
 def _read_files(path: Path) -> dict[str, Any]:
     values = _read_toml(path)
-    for pattern in values.pop("include", []):
+    patterns = values.pop("include", [])
+    if not isinstance(patterns, list) or not all(isinstance(item, str) and item[:1] != "/" for item in patterns):
+        raise ConfigError(f'{path}: include is a list of patterns beside this file, such as ["gatepost.d/*.toml"]')
+    for pattern in patterns:
         for file in sorted(path.parent.glob(pattern)):
             _merge(values, _read_toml(file))
     rules = values.get("rules")

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from worker import order
 from worker.calls import Destination, Outcome, Reply, Request, Verb
+from worker.log import where
 from worker.order import Hold, State
 from worker.store import lanes
 from worker.store.database import Database
@@ -58,7 +59,9 @@ class Drain:
         patience: Patience | None = None,
         on_applied: Callable[[float], None] = lambda _seconds: None,
         on_trouble: Callable[..., None] = lambda **_fields: None,
+        is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._is_stopping = is_stopping
         self._db = db
         self._destinations = destinations
         self._clock = clock
@@ -77,11 +80,20 @@ class Drain:
             some = list(group)
             if destination.window <= 1 or len(some) == 1:
                 for key in some:
-                    self.drain_lane(key)
+                    self._drain_apart(key)
                 continue
             with ThreadPoolExecutor(min(destination.window, len(some)), "drain") as pool:
-                for done in [pool.submit(self.drain_lane, key) for key in some]:
+                for done in [pool.submit(self._drain_apart, key) for key in some]:
                     done.result()
+
+    def _drain_apart(self, key: LaneKey) -> None:
+        """Drain one lane; what goes wrong with it is told, and is no other lane's trouble."""
+        if self._is_stopping():
+            return  # it stays due
+        try:
+            self.drain_lane(key)
+        except Exception as error:  # noqa: BLE001  the task's edge: the lease runs out, and the sweeper rings again
+            self._on_trouble(event="drain_failed", destination=key[0], unit=key[1], error=where(error))
 
     def drain_lane(self, key: LaneKey) -> None:
         """Bring one unit to what its events want, as far as that can be done now."""
@@ -89,6 +101,9 @@ class Drain:
         turn = self._begin(key, destination)
         for _ in range(STEPS):
             if turn is None:
+                return
+            if self._is_stopping():
+                self._give_back(turn.lane)
                 return
             if self._clock() > turn.lane.lease_until - dt.timedelta(seconds=DEADLINE_S):
                 return  # we stood still for too long: the next holder sends the same key and the same bytes
@@ -98,6 +113,11 @@ class Drain:
         if turn is not None:
             with self._db.write() as connection:
                 self._retry_later(connection, turn.lane, "many calls at once")
+
+    def _give_back(self, lane: Lane) -> None:
+        """Give a lane back, still due: the next holder sends the stored call."""
+        with self._db.write() as connection:
+            lanes.release(connection, lane, due_at=self._clock(), tries=lane.tries)
 
     def _begin(self, key: LaneKey, destination: Destination) -> _Turn | None:
         now = self._clock()
@@ -143,6 +163,8 @@ class Drain:
                     lanes.move_events(connection, uncertain, now=now, detail=f"no answer: {reply.message}")
                 return self._retry_later(connection, lane, f"destination is down: {reply.message}")
         self._drop_open_calls(connection, lane, call, now)
+        if call.tries:  # an earlier sending had no answer and may have taken effect: nobody knows what is there
+            lane = self._shows(connection, lane, _forget(lane.shown, call), now)
         match reply.outcome:
             case Outcome.NOT_FOUND if call.verb not in (Verb.MOVE_IN, Verb.CREATE):
                 lane = self._shows(connection, lane, {"exists": False}, now)

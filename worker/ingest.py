@@ -45,7 +45,9 @@ class Ingest:
         clock_skew_s: float,
         on_read: Callable[[Verdict], None] = lambda _verdict: None,
         on_trouble: Callable[..., None] = lambda **_fields: None,
+        is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._is_stopping = is_stopping
         self._db = db
         self._mailboxes = mailboxes
         self._rules = rules
@@ -56,48 +58,59 @@ class Ingest:
 
     def ingest(self, mail_ids: Iterable[str]) -> list[LaneKey]:
         """Read those of the mails that are still new; return the lanes that have something to do."""
-        with self._db.read() as connection:
-            waiting = mails.load_new(connection, mail_ids)
-            now = self._clock()
-            paused = {kind: lanes.paused_names(connection, kind, now) for kind in ("mailbox", "pack", "rule")}
-            repeats = {
-                mail.id: mails.seen_before(
-                    connection, mailbox=mail.mailbox, digest=content_digest(mail.raw), not_id=mail.id
-                )
-                for mail in waiting
-            }
         keys: list[LaneKey] = []
-        for mail in waiting:
-            if mail.mailbox in paused["mailbox"]:
-                self._postpone(mail, "mailbox is paused", tries=mail.tries)
-                continue
+        for mail_id in mail_ids:
+            if self._is_stopping():
+                break  # the rest stays due
             try:
-                verdict = self._judge(mail, repeats[mail.id])
-            except Exception as error:  # noqa: BLE001  the task's edge: the unexpected counts as temporary at first
-                self._on_trouble(event="reading_failed", mail_id=mail.id, error=where(error))
-                if mail.tries + 1 < TRIES:
-                    self._postpone(mail, f"reading failed: {type(error).__name__}", tries=mail.tries + 1)
-                    continue
-                verdict = Verdict(
-                    mail_id=mail.id,
-                    state=MailState.HELD,
-                    reason=MailHold.UNREADABLE,
-                    detail=f"reading failed {TRIES} times: {type(error).__name__}; this is a fault of Gatepost",
-                )
-            if verdict.rule and (verdict.rule in paused["rule"] or verdict.rule.partition("/")[0] in paused["pack"]):
-                self._postpone(mail, f"{verdict.rule} is paused", tries=mail.tries)
-                continue
-            with self._db.write() as connection:
-                keys += mails.store_verdict(connection, verdict, now=self._clock())
-            self._on_read(verdict)
+                keys += self._ingest_one(mail_id)
+            except Exception as error:  # noqa: BLE001  the task's edge: one mail is no other mail's trouble
+                self._on_trouble(event="reading_failed", mail_id=mail_id, error=where(error))
+                self._give_up_or_postpone(mail_id, error)
         return list(dict.fromkeys(keys))
 
-    def _postpone(self, mail: NewMail, detail: str, *, tries: int) -> None:
+    def _ingest_one(self, mail_id: str) -> list[LaneKey]:
+        now = self._clock()
+        with self._db.read() as connection:
+            mail = mails.load_new(connection, mail_id)
+            if mail is None:
+                return []
+            paused = {kind: lanes.paused_names(connection, kind, now) for kind in ("mailbox", "pack", "rule")}
+            digest = content_digest(mail.raw)
+            repeat_of = mails.seen_before(connection, mailbox=mail.mailbox, digest=digest, not_id=mail.id)
+        if mail.mailbox in paused["mailbox"]:
+            return self._postpone(mail.id, "mailbox is paused", tries=mail.tries)
+        verdict = self._judge(mail, digest, repeat_of)
+        if verdict.rule and (verdict.rule in paused["rule"] or verdict.rule.partition("/")[0] in paused["pack"]):
+            return self._postpone(mail.id, f"{verdict.rule} is paused", tries=mail.tries)
+        with self._db.write() as connection:
+            keys = mails.store_verdict(connection, verdict, now=self._clock())
+        self._on_read(verdict)
+        return keys
+
+    def _give_up_or_postpone(self, mail_id: str, error: Exception) -> None:
+        """Count the try; after so many the mail is held, with nothing of it but the error's name."""
+        name = type(error).__name__
+        with self._db.read() as connection:
+            tries = mails.tries_of(connection, mail_id)
+        if tries is None:
+            return
+        if tries + 1 < TRIES:
+            self._postpone(mail_id, f"reading failed: {name}", tries=tries + 1)
+            return
+        detail = f"reading failed {TRIES} times: {name}; this is a fault of Gatepost"
+        verdict = Verdict(mail_id=mail_id, state=MailState.HELD, reason=MailHold.UNREADABLE, detail=detail)
+        with self._db.write() as connection:
+            mails.store_verdict(connection, verdict, now=self._clock())
+        self._on_read(verdict)
+
+    def _postpone(self, mail_id: str, detail: str, *, tries: int) -> list[LaneKey]:
         due_at = self._clock() + dt.timedelta(seconds=min(5.0 * 2**tries, 300.0))
         with self._db.write() as connection:
-            mails.postpone(connection, mail.id, due_at=due_at, detail=detail, tries=tries)
+            mails.postpone(connection, mail_id, due_at=due_at, detail=detail, tries=tries)
+        return []
 
-    def _judge(self, mail: NewMail, repeat_of: str | None) -> Verdict:
+    def _judge(self, mail: NewMail, digest: str, repeat_of: str | None) -> Verdict:
         if mail.mailbox == POSTMASTER:
             return Verdict(
                 mail_id=mail.id, state=MailState.HELD, reason=MailHold.UNMATCHED, detail="mail for the postmaster"
@@ -124,11 +137,11 @@ class Ingest:
             detail=detail,
             rule=reading.rule,
             rule_set=reading.rule_set,
-            subject=read.subject if read else None,
-            from_address=read.from_address if read else None,
-            message_id=read.message_id if read else None,
+            subject=_storable(read.subject) if read else None,
+            from_address=_storable(read.from_address) if read else None,
+            message_id=_storable(read.message_id) if read else None,
             mailed_at=read.date if read else None,
-            digest=content_digest(mail.raw),
+            digest=digest,
             reading={**reading.to_json(), "trace": reading.trace, "proof": admission.proof},
             events=() if state is not MailState.PARSED else reading.events,
             company=mailbox.company,
@@ -165,6 +178,11 @@ def _is_current(reading: Reading, mailbox: Mailbox, mailed_at: dt.datetime | Non
     day = mailed_at.astimezone(ZoneInfo(mailbox.timezone)).date()
     pack = (reading.rule or "").partition("/")[0]
     return all(use.holds(day) for use in mailbox.pms if use.name == pack)
+
+
+def _storable(text: str | None) -> str | None:
+    """Return a header's text as every database takes it: without NUL and lone surrogates."""
+    return None if text is None else text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def content_digest(raw: bytes) -> str:

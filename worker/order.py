@@ -56,6 +56,8 @@ class UnitEvent:
     reason: str | None = None
     fingerprint: str = ""
     received_at: dt.datetime | None = None
+    told_at: dt.datetime | None = None
+    """When it was last told so; None: told once. Of two revisions the one that was told last wins."""
 
     @property
     def moment(self) -> tuple[dt.datetime, dt.datetime, str, int, str]:
@@ -106,7 +108,7 @@ def counting(events: Iterable[UnitEvent], now: dt.datetime) -> list[UnitEvent]:
     what its mail says along with it goes with it.
     """
     last: dict[str, UnitEvent] = {}
-    for event in sorted(events, key=lambda e: (e.mailed_at, e.fingerprint)):
+    for event in sorted(events, key=lambda e: (e.told_at or e.mailed_at, e.fingerprint)):
         if event.state in (State.WAITING, State.APPLIED, State.SUPERSEDED, State.UNCERTAIN):
             earlier = last.get(event.identity)
             last[event.identity] = replace(event, body={**earlier.body, **event.body}) if earlier else event
@@ -171,7 +173,7 @@ def difference(wanted: Fold, shown: Shown, *, reset: Mapping[str, Value] = CLEAR
     if not missing and (shown.get("occupied") is False or (denies and "occupied" not in shown)):
         return [*_patches(wanted, shown), tenancy]
     if missing and denies:
-        create = Call(verb=Verb.CREATE, writes={**wanted.place, "occupied": False}, sources={})
+        create = Call(verb=Verb.CREATE, writes={**wanted.place, "occupied": False}, sources=tenancy.sources)
         return [create, *_patches(wanted, confirmed(shown, create, created=True)), tenancy]
     return [tenancy, *_patches(wanted, confirmed(shown, tenancy, created=missing, reset=reset))]
 
@@ -238,10 +240,11 @@ def judge(events: Sequence[UnitEvent], now: dt.datetime) -> dict[int, tuple[Stat
     current = list(events)
     move_in_known = any(event.kind is Kind.MOVE_IN and counts(event, now) for event in events)
     for index, event in sorted(enumerate(events), key=lambda pair: pair[1].moment):
-        mismatched = event.reason == Hold.TENANT_MISMATCH and event.state is State.HELD
         if event.state is State.HELD and event.reason == Hold.UNKNOWN_UNIT and move_in_known:
             changes[event.id] = (State.WAITING, None)
-        elif event.expect and (mismatched or (event.state is State.WAITING and event.effective_at <= now)):
+            event = current[index] = replace(event, state=State.WAITING, reason=None)
+        mismatched = event.reason == Hold.TENANT_MISMATCH and event.state is State.HELD
+        if event.expect and (mismatched or (event.state is State.WAITING and event.effective_at <= now)):
             before = [e for e in counting(current, now) if e.moment < event.moment and e.identity != event.identity]
             differs = _mismatch(event, fold(before))
             if differs != mismatched:
@@ -272,6 +275,8 @@ def settle(events: Sequence[UnitEvent], wanted: Fold, shown: Shown, now: dt.date
             state = State.APPLIED if done else State.WAITING
         elif event.id in counted or counts(event, now):
             state = State.SUPERSEDED
+        elif event.effective_at > now and event.state in (State.APPLIED, State.SUPERSEDED, State.UNCERTAIN):
+            state = State.WAITING  # it was sent ahead of its day, and another tenancy has turned up meanwhile
         else:
             continue
         if state is not event.state:

@@ -5,6 +5,8 @@ do on Redis: a task can vanish between two commands, an ETA beyond the visibilit
 live in the database), and a publish without a socket timeout can block for ever.
 """
 
+import os
+import signal
 import threading
 import time
 import warnings
@@ -15,7 +17,7 @@ import celery
 import celery.exceptions
 import redis.exceptions
 from amqp.exceptions import AMQPError, ChannelError
-from celery import shared_task
+from celery import shared_task, signals
 from celery.exceptions import CPendingDeprecationWarning
 from celery.worker import WorkController
 from celery.worker import state as worker_state
@@ -30,6 +32,7 @@ PER_MESSAGE = 50
 QUEUE = "gatepost"
 HOLD_OFF_S = 1.0
 VISIBILITY_S = 600
+SHUTDOWN_S = 20.0
 TASK_LIMIT_S, SOFT_TASK_LIMIT_S = 300, 240
 
 # What a publish can raise when the broker is away: kombu's own errors, the client's, and the system's.
@@ -66,7 +69,7 @@ def make_app(settings: Settings) -> celery.Celery:
         worker_prefetch_multiplier=4 if is_in_process(settings) else 1,
         worker_concurrency=settings.queue.concurrency,
         worker_pool_start_method="spawn",
-        worker_soft_shutdown_timeout=15.0,
+        worker_soft_shutdown_timeout=5.0,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
@@ -214,12 +217,11 @@ class ThreadWorker:
         )
         self._thread = threading.Thread(target=self._worker.start, name="worker", daemon=True)
 
-    def start(self) -> None:
-        """Start, and return once it takes messages."""
+    def start(self, *, wait_s: float) -> None:
+        """Start, and wait a while until it takes messages; where the broker is away it goes on trying."""
         worker_state.should_stop = worker_state.should_terminate = None
         self._thread.start()
-        if not self._ready.wait(30):
-            raise TimeoutError("the worker did not start within 30 s; is the broker reachable?")
+        self._ready.wait(wait_s)
 
     def stop(self) -> None:
         """Let the tasks under way end, then stop."""
@@ -228,9 +230,23 @@ class ThreadWorker:
         worker_state.should_stop = None
 
 
+def _ignore_hangup(**_: Any) -> None:
+    """Take SIGHUP for nothing: the configuration of a worker is read at its start."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _bound_shutdown(**_: Any) -> None:
+    """End what is still under way after a while: its messages come again, its lanes' leases run out."""
+    timer = threading.Timer(SHUTDOWN_S, os.kill, (os.getpid(), signal.SIGQUIT))
+    timer.daemon = True
+    timer.start()
+
+
 def run_worker(app: celery.Celery, arguments: Iterable[str] = ()) -> None:
     """Run a prefork worker until SIGTERM; children are spawned, not forked."""
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)  # our settings are chosen, not left out
+    signals.worker_ready.connect(_ignore_hangup, weak=False)
+    signals.worker_shutting_down.connect(_bound_shutdown, weak=False)
     app.worker_main(
         [
             "--quiet",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from parsers import Mail, Outcome, Reading, RuleSet, Unreadable, read_mail
+from parsers.events import Event
 from parsers.parse import parse
 from worker.admit import Admission, admit
 from worker.settings import Mailbox
@@ -27,10 +28,18 @@ def read_for(
     vouched = evidence.get("vouched")  # a person released it: for every pack of the mailbox
     senders = mailbox.packs if vouched else rules.packs_for(read.from_domain, among=mailbox.packs)
     admission = admit(mailbox.trust, evidence, read.from_domain, senders)
+    if read.singleton_duplicates:
+        names = ", ".join(read.singleton_duplicates)
+        admission = Admission(packs=(), proof=f"it has more than one {names}: which one counts cannot be known")
     reading = parse(read, rules, mailbox=mailbox.reader(), packs=admission.packs)
     if not admission.packs:
         reading = replace(reading, reason=admission.proof)
-    elif admission.allow and any(event.kind not in admission.allow for event in reading.events):
-        reason = f"{admission.proof} is good for {', '.join(admission.allow)} only"
+    elif any(event.kind not in allowed for event in reading.events if (allowed := _allowed_for(event, admission))):
+        reason = f"{admission.proof} is not good for this kind of event"
         reading = replace(reading, outcome=Outcome.UNTRUSTED, reason=reason, events=())
     return reading, read, admission
+
+
+def _allowed_for(event: Event, admission: Admission) -> tuple[str, ...]:
+    """Return the kinds that the proof allows to the pack of an event; empty: all."""
+    return admission.allow.get(event.rule.partition("/")[0], ())

@@ -8,7 +8,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from parsers import RuleErrors, RuleSet, load_rules_text
+from parsers import RuleError, RuleErrors, RuleSet, load_rules_text
 from worker import log
 from worker.configuration import read_rule_files
 from worker.store.database import Database
@@ -45,6 +45,9 @@ class RuleBook:
         Raises:
             RuleErrors: a set loads whole or not at all; the last good set stays.
         """
+        if not files:
+            paths = ", ".join(str(path) for path in self._paths)
+            raise RuleErrors([RuleError(file=paths, line=1, column=1, message="no rule pack (*.yaml) is there")])
         loaded = load_rules_text(files)
         with self._db.write() as connection:
             live = _newest(connection)
@@ -71,11 +74,11 @@ class RuleBook:
             return
         if files == self._seen:
             return
-        self._seen = files
         try:
             self.publish(files, actor="on_save")
         except RuleErrors as errors:
             log.rules_refused(str(errors))
+        self._seen = files
 
     def _look(self) -> None:
         with self._db.read() as connection:

@@ -21,8 +21,8 @@ from worker.drain import Drain, Patience
 from worker.ingest import Ingest
 from worker.queue import Doorbell, make_app
 from worker.rulebook import RuleBook
-from worker.settings import ConfigError, Settings
 from worker.settings import Destination as DestinationSettings
+from worker.settings import Settings
 from worker.store.bodies import sweep_orphan_chunks
 from worker.store.database import Database
 from worker.store.lanes import LaneKey
@@ -47,6 +47,7 @@ class Runtime:
     def __init__(self, settings: Settings, *, clock: Clock = utc_now) -> None:
         self.settings = settings
         self.clock = clock
+        self._stopping = threading.Event()
         self._tidied_at = dt.datetime.min.replace(tzinfo=dt.UTC)
         self.name = f"{socket.gethostname()}:{os.getpid()}"
 
@@ -118,6 +119,7 @@ class Runtime:
             clock_skew_s=self.settings.sweep.clock_skew_s,
             on_read=log.read,
             on_trouble=log.trouble,
+            is_stopping=self._stopping.is_set,
         )
 
     @cached_property
@@ -132,6 +134,7 @@ class Runtime:
             ),
             on_applied=metrics.ACCEPT_TO_APPLIED.observe,
             on_trouble=_note_trouble,
+            is_stopping=self._stopping.is_set,
         )
 
     @cached_property
@@ -171,6 +174,10 @@ class Runtime:
         if mails or lanes:
             log.swept(mails=mails, lanes=lanes)
 
+    def stop(self) -> None:
+        """Begin nothing more: what is under way ends, the rest stays due."""
+        self._stopping.set()
+
     def close(self) -> None:
         """Close what was opened."""
         if "destinations" in self.__dict__:
@@ -181,11 +188,7 @@ class Runtime:
 
 
 def token_reader(name: str, chosen: DestinationSettings) -> Callable[[], str]:
-    """Return the function that reads a destination's token, anew each time it is called.
-
-    Raises:
-        ConfigError: (the function) when the variable or the file is not there.
-    """
+    """Return the function that reads a destination's token, anew each time; empty when there is none."""
 
     def read() -> str:
         if chosen.token_env is not None:
@@ -196,7 +199,7 @@ def token_reader(name: str, chosen: DestinationSettings) -> Callable[[], str]:
             token = path.read_text("utf-8").strip() if path.is_file() else ""
             where = f"file {path}"
         if not token:
-            raise ConfigError(f"destination.{name}: no token: {where} is missing or empty")
+            log.trouble(event="token_missing", destination=name, where=where)
         return token
 
     return read

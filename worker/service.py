@@ -24,7 +24,7 @@ from worker.console.app import health_app, web_app
 from worker.ingest import POSTMASTER
 from worker.queue import ThreadWorker, do_work_with, is_in_process, run_worker
 from worker.runtime import Clock, Runtime, utc_now
-from worker.settings import ConfigError, Settings, split_endpoint
+from worker.settings import ConfigError, Settings, join_endpoint, split_endpoint
 from worker.smtp.server import CannotListen, Receiver
 from worker.store import lanes, schema
 from worker.store.keep import Keeper
@@ -68,24 +68,19 @@ async def run_up(
     runtime = Runtime(settings, clock=clock)
     schema.upgrade(runtime.db)
     runtime.db.check_durability()
-    with runtime.db.write() as connection:
-        lanes.clear_leases(connection)  # whoever held them was this program, and is gone
     runtime.rules()
-    do_work_with(lambda: runtime)
     token = units_token()
-    worker = ThreadWorker(runtime.celery, concurrency=settings.queue.concurrency)
-    worker.start()
     try:
         async with contextlib.AsyncExitStack() as stack:
-            ports: dict[str, Any] = {}
-            stack.push_async_callback(asyncio.to_thread, worker.stop)
-            await stack.enter_async_context(_sweeping(runtime))
-            ports["web"] = await stack.enter_async_context(
-                _web(settings.web.listen, web_app(runtime, units_token=token))
-            )
+            ports: dict[str, Any] = {"units_token": token}
+            app = web_app(runtime, units_token=token)
+            ports["web"] = await stack.enter_async_context(_web(settings.web.listen, app))
             ports["smtp"] = await stack.enter_async_context(_receiving(runtime))
-            _announce(ports | {"units_token": token}, ready_file, say)
+            await stack.enter_async_context(_working(runtime))
+            await stack.enter_async_context(_sweeping(runtime))
+            _announce(ports, ready_file, say)
             await _until_told(runtime)
+            runtime.stop()
     finally:
         runtime.close()
     log.stopped(process="up")
@@ -190,9 +185,9 @@ async def _receiving(runtime: Runtime) -> AsyncIterator[str]:
             listening = await receiver.start()
         except CannotListen as error:
             raise StartError(str(error)) from error
-        host, port = listening[0]
-        log.started(process="receive", smtp=f"{host}:{port}")
-        yield f"{host}:{port}"
+        where = join_endpoint(*listening[0])
+        log.started(process="receive", smtp=where)
+        yield where
     finally:
         await receiver.stop()
         await asyncio.to_thread(keeper.stop)
@@ -201,6 +196,20 @@ async def _receiving(runtime: Runtime) -> AsyncIterator[str]:
 def _ring(runtime: Runtime, ids: list[str]) -> None:
     log.kept(ids)
     runtime.doorbell.ring_mails(ids)
+
+
+@contextlib.asynccontextmanager
+async def _working(runtime: Runtime) -> AsyncIterator[None]:
+    """Work on the queue in threads of this process, which has the store to itself."""
+    with runtime.db.write() as connection:
+        lanes.clear_leases(connection)  # whoever held them was this program, and is gone
+    do_work_with(lambda: runtime)
+    worker = ThreadWorker(runtime.celery, concurrency=runtime.settings.queue.concurrency)
+    await asyncio.to_thread(worker.start, wait_s=30.0 if is_in_process(runtime.settings) else 1.0)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(worker.stop)
 
 
 @contextlib.asynccontextmanager
@@ -236,11 +245,11 @@ async def _web(listen: str, app: Starlette) -> AsyncIterator[str]:
         raise StartError(
             f"web: {listen} cannot be bound; another program may have it: choose another [web] listen"
         ) from error
+    sock.listen(128)  # from now on a client waits instead of being refused
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, name="web", daemon=True)
     thread.start()
-    name = sock.getsockname()
     try:
-        yield f"{name[0]}:{name[1]}"
+        yield join_endpoint(*sock.getsockname()[:2])
     finally:
         server.should_exit = True
         await asyncio.to_thread(thread.join, 10)

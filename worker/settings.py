@@ -38,6 +38,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" (did you mean `{close[0]}`?)" if close else ""
 
 
+def join_endpoint(host: str, port: int) -> str:
+    """Return ``host:port``, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, defer_build=True)
 
@@ -70,14 +75,14 @@ def split_endpoint(text: str) -> tuple[str, int]:
 class Store(Section):
     """Where everything is kept."""
 
-    url: str = "sqlite:///.gatepost/gatepost.db"
+    url: str = Field(default="sqlite:///.gatepost/gatepost.db", pattern=r"^(sqlite:///|postgres(ql)?(\+psycopg)?://)")
     pool_size: int = Field(default=8, ge=1, le=200)
 
 
 class Queue(Section):
     """The doorbell."""
 
-    broker: str = "memory://"
+    broker: str = Field(default="memory://", pattern=r"^(memory|rediss?|amqps?)://")
     concurrency: int = Field(default=2, ge=1, le=256)
 
 
@@ -85,7 +90,7 @@ class Smtp(Section):
     """The receiver."""
 
     listen: tuple[Endpoint, ...] = ("127.0.0.1:8025",)
-    hostname: str = "localhost"
+    hostname: str = Field(default="localhost", pattern=r"^[!-~]+$")
     max_message_bytes: int = Field(default=26_214_400, ge=1024)
     max_recipients: int = Field(default=100, ge=1)
     max_connections: int = Field(default=1000, ge=1)
@@ -100,7 +105,7 @@ class Smtp(Section):
     spool_dir: Path | None = None  # where that file is; not set: the system's own
     batch_mails: int = Field(default=200, ge=1)
     batch_bytes: int = Field(default=4_194_304, ge=1)
-    drain_s: float = Field(default=20.0, gt=0)  # how long a stop waits for messages under way
+    drain_s: float = Field(default=15.0, gt=0)  # how long a stop waits for messages under way
 
 
 class Web(Section):

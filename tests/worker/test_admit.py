@@ -64,8 +64,18 @@ def test_entries_are_alternatives() -> None:
 def test_allow_is_as_wide_as_the_widest_entry() -> None:
     """An entry that allows some kinds does not narrow one that allows all."""
     narrow, wide = Trust(network="127.0.0.0/8", allow=("patch",)), Trust(network="127.0.0.0/8")
-    assert admit((narrow,), {"peer": "127.0.0.1"}, "sitelink.com", SENDERS).allow == ("patch",)
-    assert admit((narrow, wide), {"peer": "127.0.0.1"}, "sitelink.com", SENDERS).allow == ()
+    assert admit((narrow,), {"peer": "127.0.0.1"}, "sitelink.com", SENDERS).allow == {"sitelink": ("patch",)}
+    assert admit((narrow, wide), {"peer": "127.0.0.1"}, "sitelink.com", SENDERS).allow == {}
+
+
+def test_allow_of_one_pack_widens_no_other() -> None:
+    """What one entry allows to one pack does not widen what another allows to another."""
+    trust = (
+        Trust(network="127.0.0.0/8", allow=("patch",), **{"for": ("sitelink",)}),
+        Trust(network="127.0.0.0/8", **{"for": ("pmsevent",)}),
+    )
+    found = admit(trust, {"peer": "127.0.0.1"}, "sitelink.com", ("sitelink", "pmsevent"))
+    assert (found.packs, found.allow) == (("sitelink", "pmsevent"), {"sitelink": ("patch",)})
 
 
 def test_why_not_is_told() -> None:

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parsers.events import Kind
-from tests.rigs.lane import Crash, Rig, answer, crash_after, crash_before, lost
+from tests.rigs.lane import KEY, Crash, Rig, answer, crash_after, crash_before, lost
 from worker.calls import Outcome
+from worker.drain import Drain
 from worker.store import lanes as lane_store
 from worker.store.tables import lanes, pauses
 
@@ -263,6 +264,132 @@ def test_a_future_move_out_is_due_on_its_day(rig: Rig) -> None:
     assert rig.unit["occupied"] is False
 
 
+@pytest.mark.parametrize(
+    "second",
+    [
+        answer(Outcome.LIMITED, 429, retry_after_s=5.0),
+        answer(Outcome.FAILED, 500),
+        answer(Outcome.REJECTED, 422),
+        answer(Outcome.SOURCE_CONFLICT, 409),
+    ],
+)
+def test_a_refusal_after_a_lost_answer_proves_nothing(rig: Rig, second) -> None:
+    """When a call took effect unseen and its repetition is refused, its facts are unknown and written anew."""
+    rig.move_in()
+    rig.drain()
+    rig.patch(1, pms_lockout=True)
+    rig.drain()
+    rig.patch(2, pms_lockout=False)
+    rig.far.faults = [lost]
+    rig.drain()
+    rig.patch(3, pms_lockout=True)
+    rig.far.faults = [second]
+    rig.clock.advance(60)
+    rig.drain_until_quiet()
+    assert rig.unit["pms_lockout"] is True
+
+
+def test_a_move_in_sent_ahead_is_not_forgotten(rig: Rig) -> None:
+    """A move-in of the future that was sent at once comes back on its day when another tenancy turned up."""
+    day = rig.clock.now + dt.timedelta(days=3)
+    rig.move_in("B", hour=0, effective_at=day)
+    rig.drain()
+    assert rig.unit["pms_tenant_id"] == "B"
+    rig.move_in("A", hour=1)
+    rig.drain()
+    assert (rig.unit["pms_tenant_id"], rig.lane().due_at) == ("A", day)
+    rig.clock.advance(4 * 86_400)
+    rig.drain()
+    assert rig.unit["pms_tenant_id"] == "B"
+
+
+@pytest.mark.parametrize(
+    ("fault", "ends"), [(answer(Outcome.SOURCE_CONFLICT, 409), "rejected"), (answer(Outcome.FAILED, 500), "held")]
+)
+def test_a_unit_that_cannot_be_created_comes_to_an_end(rig: Rig, fault, ends: str) -> None:
+    """Creating a vacant unit is for the move-in's sake: refused or failing, it ends that event, in few calls."""
+
+    def creating(through):
+        return fault(through) if rig.far.sent[-1][1] == "/units" else through()
+
+    rig.patch(2, pms_lockout=True)
+    rig.drain()
+    rig.move_in(hour=0)
+    rig.far.faults = [creating] * 200
+    for _ in range(30):
+        rig.clock.advance(600)
+        rig.drain()
+    assert rig.states()[1][0] == ends
+    assert len(rig.far.sent) < 80
+
+
+def test_a_mismatched_fact_is_not_let_in_with_its_unit(rig: Rig) -> None:
+    """An event held for an unknown unit is let go by a move-in only if it names that tenant."""
+    rig.tell(Kind.PATCH, {"balance_due": Decimal(99)}, hour=5, expect={"pms_tenant_id": "OLD"})
+    for _ in range(2):
+        rig.drain(unknown_unit_s=10)
+        rig.clock.advance(20_000)
+    assert rig.states() == [("held", "unknown_unit")]
+    rig.move_in("NEW", hour=1)
+    rig.drain_until_quiet()
+    assert rig.unit["balance_due"] == 0
+    assert rig.states()[0] == ("held", "tenant_mismatch")
+
+
+def test_of_revisions_the_last_telling_wins(rig: Rig) -> None:
+    """A fact that was told, revised and told again ends as it was told last."""
+    rig.move_in()
+    for hour, text in enumerate("ABA", start=1):
+        rig.tell(Kind.PATCH, {"pms_status_raw": text}, hour=hour, identity="same")
+        rig.drain()
+    assert rig.unit["pms_status_raw"] == "A"
+
+
+def test_one_lane_s_trouble_is_no_other_s(rig: Rig) -> None:
+    """An error that nobody expected leaves the lane due, and the task goes on."""
+
+    def broken(_through):
+        raise ZeroDivisionError
+
+    rig.move_in()
+    rig.far.faults = [broken]
+    rig.drain()
+    rig.clock.advance(20)
+    rig.drain()
+    assert rig.states() == [("applied", None)]
+
+
+def test_a_worker_that_stops_begins_nothing(rig: Rig) -> None:
+    """Between two calls a stopping worker gives the lane back, still due, with its calls stored."""
+    rig.move_in()
+    rig.patch(1, paid_through_date="2026-06-30")
+    stops = iter([False, False, True])
+    stopping = Drain(rig.db, {"kiss": rig.far}, clock=rig.clock, by="one", is_stopping=lambda: next(stops, True))
+    stopping.drain([KEY])
+    assert len(rig.far.sent) == 1
+    assert rig.lane().due_at is not None
+    assert rig.lane().lease_until is None
+    rig.drain()
+    assert rig.states() == [("applied", None)] * 2
+
+
+def test_a_pause_is_only_ever_lengthened(rig: Rig) -> None:
+    """Of several pauses of one destination the longest holds; one without end is not ended by a shorter."""
+    now = rig.clock.now
+    for until in (10, 60, 30):
+        with rig.db.write() as connection:
+            end = now + dt.timedelta(seconds=until)
+            lane_store.pause(connection, "destination", "kiss", reason="", actor="t", now=now, until=end)
+    with rig.db.read() as connection:
+        assert connection.execute(sa.select(pauses.c.until)).scalar_one() == now + dt.timedelta(seconds=60)
+    for until in (None, 90):
+        with rig.db.write() as connection:
+            end = None if until is None else now + dt.timedelta(seconds=until)
+            lane_store.pause(connection, "destination", "kiss", reason="", actor="t", now=now, until=end)
+    with rig.db.read() as connection:
+        assert connection.execute(sa.select(pauses.c.until)).scalar_one() is None
+
+
 FAULTS = st.lists(
     st.sampled_from(
         [
@@ -287,7 +414,7 @@ def test_every_fault_ends_in_the_same_unit(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, faults
 ) -> None:
     """Crashes, lost answers and refusals change neither where the unit ends nor how often an event takes effect."""
-    told = data.draw(st.permutations(["in", "lock", "unlock", "out", "in2", "late"]))
+    told = data.draw(st.permutations(["in", "lock", "unlock", "relock", "unlock2", "out", "in2", "late"]))
     rig = Rig(f"sqlite:///{tmp_path_factory.mktemp('law')}/l.db")
     rig.far.faults = [(lambda through: through()) if fault is None else fault for fault in faults]
     for name in told:
@@ -298,6 +425,10 @@ def test_every_fault_ends_in_the_same_unit(
                 rig.patch(1, pms_lockout=True)
             case "unlock":
                 rig.patch(2, pms_lockout=False)
+            case "relock":
+                rig.patch(2, pms_lockout=True)
+            case "unlock2":
+                rig.patch(3, pms_lockout=False)
             case "out":
                 rig.move_out(3)
             case "in2":

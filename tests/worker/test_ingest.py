@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from parsers import load_rules
 from tests.rigs.gatepost import ROOT, demo_mail
+from worker.actions import release_event
 from worker.ingest import Ingest, content_digest
 from worker.settings import Mailbox, PackUse, Trust
 from worker.store.database import Database
@@ -153,7 +154,33 @@ def test_a_mode_that_does_not_apply_holds_for_review(reader: Reader, mode: str) 
     reader.read(demo_mail("01"))
     assert {(event.state, event.reason) for event in reader.events()} == {("held", "review")}
     with reader.db.read() as connection:
-        assert connection.execute(sa.select(lanes)).all() == []
+        assert connection.execute(sa.select(lanes.c.due_at)).scalar_one() is None
+    release_event(reader.db, reader.events()[0].id, actor="anna", reason="seen", now=NOW)
+    with reader.db.read() as connection:
+        assert connection.execute(sa.select(lanes.c.due_at)).scalar_one() == NOW
+
+
+def test_a_sound_copy_lets_an_event_go_that_was_held_for_its_clock(reader: Reader) -> None:
+    """A copy with a Date that lies ahead holds the event; the honest one lets it go, with its own moment."""
+    ahead = demo_mail("01").replace(b"01 May 2026", b"01 May 2030").replace(b"Fri,", b"Wed,")
+    reader.read(ahead)
+    assert {event.reason for event in reader.events()} == {"clock"}
+    reader.read(demo_mail("01"))
+    assert {(event.state, event.effective_at.year) for event in reader.events()} == {("waiting", 2026)}
+
+
+def test_one_mail_s_trouble_is_no_other_s(reader: Reader) -> None:
+    """Headers that a database refuses harm neither their mail nor the others of the batch."""
+    bad = demo_mail("01").replace(b"Message-ID: <", b"Message-ID: <7\0")
+    ids = [reader.keep(bad), reader.keep(demo_mail("03"))]
+    reader.ingest.ingest(ids)
+    assert reader.state(ids[1]) == ("parsed", None)
+    assert reader.state(ids[0])[0] in ("parsed", "held")
+
+
+def test_two_subjects_are_held(reader: Reader) -> None:
+    """A header that may stand once and stands twice leaves open which one counts: held."""
+    assert reader.read(b"Subject: Move Out Notification\r\n" + demo_mail("01")) == ("held", "untrusted")
 
 
 def test_a_unit_that_no_unit_looks_like_is_held(reader: Reader) -> None:

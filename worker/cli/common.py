@@ -85,10 +85,12 @@ def open_runtime(settings: Settings) -> Any:
     Raises:
         OldSchema: PostgreSQL tables of another version; SQLite ones are brought up to date.
     """
+    from worker import log
     from worker.runtime import Runtime
     from worker.store import schema
     from worker.store.database import OldSchema
 
+    log.configure()
     runtime = Runtime(settings)
     try:
         schema.check(runtime.db)

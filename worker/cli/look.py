@@ -147,7 +147,7 @@ def events_list(settings: Settings, query: tuple[str, ...], limit: int, as_json:
 
 
 @events.command("show")
-@click.argument("event_id", type=int)
+@click.argument("event_id", type=click.IntRange(1, 2**63 - 1))
 @click.option("--curl", is_flag=True, help="Print each call as a curl command.")
 @command()
 def events_show(settings: Settings, event_id: int, curl: bool, as_json: bool) -> None:

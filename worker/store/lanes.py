@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Row
 
 from parsers.events import Kind
@@ -55,6 +56,11 @@ class OpenCall:
     key: str
     tries: int
     created_at: dt.datetime
+
+
+def insert_for(connection: Connection) -> Any:
+    """Return the INSERT of the database at hand: both know ON CONFLICT."""
+    return sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
 
 
 def claim(connection: Connection, key: LaneKey, *, now: dt.datetime, by: str, grace_s: float) -> Lane | None:
@@ -151,6 +157,7 @@ def _event(row: Row[Any]) -> UnitEvent:
         reason=row.reason,
         fingerprint=row.fingerprint,
         received_at=row.received_at,
+        told_at=row.told_at,
     )
 
 
@@ -298,19 +305,13 @@ def pause(
     until: dt.datetime | None = None,
 ) -> None:
     """Pause a mailbox, rule, pack or destination; a pause without end is not shortened by one with an end."""
-    found = connection.execute(
-        sa.select(pauses.c.until).where(pauses.c.kind == kind, pauses.c.name == name)
-    ).one_or_none()
-    if found is None:
-        connection.execute(
-            pauses.insert().values(kind=kind, name=name, reason=reason, actor=actor, since=now, until=until)
-        )
-    elif found.until is not None and (until is None or until > found.until):
-        connection.execute(
-            pauses.update()
-            .where(pauses.c.kind == kind, pauses.c.name == name)
-            .values(reason=reason, actor=actor, until=until)
-        )
+    values = {"reason": reason, "actor": actor, "until": until}
+    insert = insert_for(connection)(pauses).values(kind=kind, name=name, since=now, **values)
+    has_end = pauses.c.until.is_not(None)
+    longer = has_end if until is None else sa.and_(has_end, pauses.c.until < until)
+    connection.execute(
+        insert.on_conflict_do_update(index_elements=[pauses.c.kind, pauses.c.name], set_=values, where=longer)
+    )
 
 
 def resume(connection: Connection, kind: str, name: str) -> bool:

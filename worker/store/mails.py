@@ -1,19 +1,19 @@
 """The mails: load what is to be read, store how it was read, all or nothing."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from parsers.events import Event, canonical
-from worker.order import State
-from worker.store.lanes import LaneKey, fingerprint
-from worker.store.tables import body_chunks, events, lanes, mails, readings
+from worker.order import Hold, State
+from worker.store.bodies import read_body
+from worker.store.lanes import LaneKey, fingerprint, insert_for
+from worker.store.tables import events, lanes, mails, readings
 
 
 class MailState(StrEnum):
@@ -80,30 +80,28 @@ class Verdict:
     event_detail: str | None = None
 
 
-def load_new(connection: Connection, ids: Iterable[str]) -> list[NewMail]:
-    """Return those of the mails that are still new, in the order of their ids, with their bytes."""
-    rows = connection.execute(
-        sa.select(mails).where(mails.c.id.in_(list(ids)), mails.c.state == MailState.NEW).order_by(mails.c.id)
-    ).all()
-    chunks: dict[str, list[bytes]] = {row.body_id: [] for row in rows}
-    found = connection.execute(
-        sa.select(body_chunks.c.body_id, body_chunks.c.content)
-        .where(body_chunks.c.body_id.in_(list(chunks)))
-        .order_by(body_chunks.c.body_id, body_chunks.c.n)
+def load_new(connection: Connection, mail_id: str) -> NewMail | None:
+    """Return a mail with its bytes; None when it is new no more."""
+    row = connection.execute(
+        sa.select(mails).where(mails.c.id == mail_id, mails.c.state == MailState.NEW)
+    ).one_or_none()
+    if row is None:
+        return None
+    return NewMail(
+        id=row.id,
+        mailbox=row.mailbox,
+        received_at=row.received_at,
+        evidence=row.evidence,
+        tries=row.tries,
+        raw=read_body(connection, row.body_id),
     )
-    for body_id, content in found:
-        chunks[body_id].append(content)
-    return [
-        NewMail(
-            id=row.id,
-            mailbox=row.mailbox,
-            received_at=row.received_at,
-            evidence=row.evidence,
-            tries=row.tries,
-            raw=b"".join(chunks[row.body_id]),
-        )
-        for row in rows
-    ]
+
+
+def tries_of(connection: Connection, mail_id: str) -> int | None:
+    """Return how often reading a mail has failed; None when it is new no more."""
+    return connection.execute(
+        sa.select(mails.c.tries).where(mails.c.id == mail_id, mails.c.state == MailState.NEW)
+    ).scalar()
 
 
 def seen_before(connection: Connection, *, mailbox: str, digest: str, not_id: str) -> str | None:
@@ -157,13 +155,16 @@ def store_verdict(connection: Connection, verdict: Verdict, *, now: dt.datetime)
         return []
     if verdict.reading is not None:
         connection.execute(readings.insert().values(mail_id=verdict.mail_id, reading=verdict.reading))
+    _open_lanes(connection, verdict, now)
     keys: list[LaneKey] = []
     known = 0
-    for event in verdict.events:
+    for event in sorted(verdict.events, key=lambda event: event.crm_unit_id):
         is_new, matters = _store_event(connection, verdict, event, now)
         known += not is_new
         if matters:
-            keys.append(_wake_lane(connection, verdict, event, now))
+            key = (verdict.destination, event.crm_unit_id)
+            wake_lane(connection, key, now=now)
+            keys.append(key)
     if verdict.events and known == len(verdict.events):
         connection.execute(
             mails.update()
@@ -192,6 +193,7 @@ def _store_event(connection: Connection, verdict: Verdict, event: Event, now: dt
             kind=event.kind,
             effective_at=event.effective_at,
             mailed_at=event.mailed_at,
+            told_at=event.mailed_at,
             identity=event.identity,
             body=dict(event.body),
             fingerprint=mark,
@@ -210,39 +212,50 @@ def _store_event(connection: Connection, verdict: Verdict, event: Event, now: dt
     ).scalar()
     if inserted is not None:
         return True, verdict.event_state is State.WAITING
-    earlier = connection.execute(
-        events.update()
-        .where(
-            events.c.company == verdict.company,
-            events.c.identity == event.identity,
-            events.c.fingerprint == mark,
-            sa.or_(
-                events.c.effective_at > event.effective_at,
-                sa.and_(events.c.effective_at == event.effective_at, events.c.mailed_at > event.mailed_at),
-            ),
-        )
-        .values(effective_at=event.effective_at, mailed_at=event.mailed_at)
-    )
-    return False, earlier.rowcount > 0
+    return False, _told_again(connection, verdict, event, mark)
 
 
-def _wake_lane(connection: Connection, verdict: Verdict, event: Event, now: dt.datetime) -> LaneKey:
-    key = (verdict.destination, event.crm_unit_id)
-    connection.execute(
-        insert_new(connection, lanes).values(
-            destination=verdict.destination,
-            crm_unit_id=event.crm_unit_id,
-            company=verdict.company,
-            unit=event.unit,
-            location=verdict.location,
-            shown={},
-            updated_at=now,
-            lease_token=0,
-            tries=0,
-        )
+def _told_again(connection: Connection, verdict: Verdict, event: Event, mark: str) -> bool:
+    """Take over what a repetition says of the moment; return whether the unit has to be looked at.
+
+    An event that was held for its clock alone is let go by a telling that has a sound one.
+    """
+    same = sa.and_(
+        events.c.company == verdict.company, events.c.identity == event.identity, events.c.fingerprint == mark
     )
-    wake_lane(connection, key, now=now)
-    return key
+    row = connection.execute(sa.select(events).where(same)).one()
+    values: dict[str, Any] = {}
+    if (event.effective_at, event.mailed_at) < (row.effective_at, row.mailed_at):
+        values |= {"effective_at": event.effective_at, "mailed_at": event.mailed_at}
+    if event.mailed_at > row.told_at and verdict.event_state is State.WAITING:
+        values["told_at"] = event.mailed_at
+    if (row.state, row.reason) == (State.HELD, Hold.CLOCK) and verdict.event_state is State.WAITING:
+        moment = {"effective_at": event.effective_at, "mailed_at": event.mailed_at, "told_at": event.mailed_at}
+        values |= {**moment, "state": State.WAITING, "reason": None, "detail": None}
+    if values:
+        connection.execute(events.update().where(same).values(**values))
+    return bool(values)
+
+
+def _open_lanes(connection: Connection, verdict: Verdict, now: dt.datetime) -> None:
+    """Make the lanes of a mail's units, and lock them in the order that everybody keeps: lanes first, by unit."""
+    units = {event.crm_unit_id: event.unit for event in verdict.events}
+    for crm_unit_id in sorted(units):
+        connection.execute(
+            insert_new(connection, lanes).values(
+                destination=verdict.destination,
+                crm_unit_id=crm_unit_id,
+                company=verdict.company,
+                unit=units[crm_unit_id],
+                location=verdict.location,
+                shown={},
+                updated_at=now,
+                lease_token=0,
+                tries=0,
+            )
+        )
+        one = sa.and_(lanes.c.destination == verdict.destination, lanes.c.crm_unit_id == crm_unit_id)
+        connection.execute(sa.select(lanes.c.crm_unit_id).where(one).with_for_update())
 
 
 def wake_lane(connection: Connection, key: LaneKey, *, now: dt.datetime) -> None:
@@ -256,5 +269,4 @@ def wake_lane(connection: Connection, key: LaneKey, *, now: dt.datetime) -> None
 
 def insert_new(connection: Connection, table: sa.Table) -> Any:
     """Return an INSERT that leaves a row alone which is there already."""
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    return insert(table).on_conflict_do_nothing()
+    return insert_for(connection)(table).on_conflict_do_nothing()

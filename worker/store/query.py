@@ -36,12 +36,12 @@ def _conditions(
 ) -> list[Condition]:
     try:
         words: Sequence[str] = shlex.split(query)
-    except ValueError as error:
-        raise QueryError(f"{query}: {error}") from error
+    except ValueError:
+        words = query.split()  # an apostrophe in a name opens no quotation
     found: list[Condition] = []
     for word in words:
         name, colon, value = word.partition(":")
-        if not colon:
+        if not colon or not value or not name.isalpha():
             found.append(text(word))
         elif name in tokens:
             found.append(tokens[name](value))

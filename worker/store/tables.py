@@ -99,6 +99,7 @@ events = Table(
     Column("kind", String(16), nullable=False),
     Column("effective_at", Instant, nullable=False),
     Column("mailed_at", Instant, nullable=False),
+    Column("told_at", Instant, nullable=False),  # the Date of the last mail that told just this
     Column("identity", String(80), nullable=False),
     Column("body", Json, nullable=False),
     Column("fingerprint", String(64), nullable=False),  # of kind and body: tells a revision from a duplicate

@@ -206,6 +206,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("effective_at", sa.BigInteger(), nullable=False),
         sa.Column("mailed_at", sa.BigInteger(), nullable=False),
+        sa.Column("told_at", sa.BigInteger(), nullable=False),
         sa.Column("identity", sa.String(length=80), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
