@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from parsers import Mailbox, Reading, RuleSet, Unreadable, parse_mail, read_mail
+from parsers.parse import parse
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 DEFAULT_PACK = "sitelink"
@@ -33,10 +34,11 @@ def read_fixture(path: Path, rules: RuleSet) -> tuple[Reading, dict[str, Any]]:
     pack = path.parent.name if path.parent.name in rules.packs else DEFAULT_PACK
     mailbox, raw = fixture_mailbox(pack, wanted.get("mailbox", {})), path.read_bytes()
     try:
-        packs = rules.packs_for(read_mail(raw).from_domain, wanted.get("packs"))
+        mail = read_mail(raw)
     except Unreadable:
-        packs = ()
-    return parse_mail(raw, rules, mailbox=mailbox, packs=packs), wanted["expected"]
+        return parse_mail(raw, rules, mailbox=mailbox), wanted["expected"]
+    packs = rules.packs_for(mail.from_domain, wanted.get("packs"))
+    return parse(mail, rules, mailbox=mailbox, packs=packs), wanted["expected"]
 
 
 def check_fixture(path: Path, rules: RuleSet) -> dict[str, Any]:

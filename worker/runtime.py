@@ -174,6 +174,10 @@ class Runtime:
         if mails or lanes:
             log.swept(mails=mails, lanes=lanes)
 
+    def prepare(self) -> None:
+        """Make what tasks need, once, before several threads ask for it."""
+        _ = self.units, self.destinations, self.doorbell, self._ingest, self._drain, self._sweep
+
     def stop(self) -> None:
         """Begin nothing more: what is under way ends, the rest stays due."""
         self._stopping.set()

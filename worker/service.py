@@ -203,6 +203,7 @@ async def _working(runtime: Runtime) -> AsyncIterator[None]:
     """Work on the queue in threads of this process, which has the store to itself."""
     with runtime.db.write() as connection:
         lanes.clear_leases(connection)  # whoever held them was this program, and is gone
+    runtime.prepare()
     do_work_with(lambda: runtime)
     worker = ThreadWorker(runtime.celery, concurrency=runtime.settings.queue.concurrency)
     await asyncio.to_thread(worker.start, wait_s=30.0 if is_in_process(runtime.settings) else 1.0)
