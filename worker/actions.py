@@ -1,6 +1,7 @@
 """What people do: retry, release, discard, pause, resume. Each takes an actor and leaves an audit row."""
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -33,13 +34,8 @@ def retry_mail(db: Database, mail_id: str, *, actor: str, now: dt.datetime) -> N
         CannotDo: the mail is not held.
     """
     with db.write() as connection:
-        _held_mail(connection, mail_id)
-        connection.execute(readings.delete().where(readings.c.mail_id == mail_id))
-        connection.execute(
-            mails.update()
-            .where(mails.c.id == mail_id)
-            .values(state=MailState.NEW, reason=None, detail=None, due_at=now, rung_at=None, tries=0)
-        )
+        row = _held_mail(connection, mail_id)
+        _read_again(connection, mail_id, evidence=row.evidence, now=now)
         note(connection, actor=actor, action="mail retry", subject=mail_id, now=now)
 
 
@@ -54,20 +50,7 @@ def release_mail(db: Database, mail_id: str, *, actor: str, reason: str, now: dt
         row = _held_mail(connection, mail_id)
         if row.reason != "untrusted":
             raise CannotDo(f"mail {mail_id} is held {row.reason}: mend the rule or mailbox, then `gatepost mail retry`")
-        connection.execute(readings.delete().where(readings.c.mail_id == mail_id))
-        connection.execute(
-            mails.update()
-            .where(mails.c.id == mail_id)
-            .values(
-                state=MailState.NEW,
-                reason=None,
-                detail=None,
-                due_at=now,
-                rung_at=None,
-                tries=0,
-                evidence={**row.evidence, "trusted": True, "vouched": actor},
-            )
-        )
+        _read_again(connection, mail_id, evidence={**row.evidence, "trusted": True, "vouched": actor}, now=now)
         note(connection, actor=actor, action="mail release", subject=mail_id, detail=reason, now=now)
 
 
@@ -84,6 +67,13 @@ def discard_mail(db: Database, mail_id: str, *, actor: str, reason: str, now: dt
             mails.update().where(mails.c.id == mail_id).values(state=MailState.DISCARDED, detail=reason, due_at=None)
         )
         note(connection, actor=actor, action="mail discard", subject=mail_id, detail=reason, now=now)
+
+
+def _read_again(connection: Connection, mail_id: str, *, evidence: Mapping[str, Any], now: dt.datetime) -> None:
+    """Make a mail new: how it was read is forgotten, and it is due now."""
+    connection.execute(readings.delete().where(readings.c.mail_id == mail_id))
+    fresh = {"state": MailState.NEW, "reason": None, "detail": None, "due_at": now, "rung_at": None, "tries": 0}
+    connection.execute(mails.update().where(mails.c.id == mail_id).values(**fresh, evidence=evidence))
 
 
 def _held_mail(connection: Connection, mail_id: str) -> Any:

@@ -29,6 +29,10 @@ class State(StrEnum):
     DISCARDED = "discarded"
 
 
+LET_IN = (State.WAITING, State.APPLIED, State.SUPERSEDED, State.UNCERTAIN)
+"""The states of events that take part in the fold, once they are due."""
+
+
 class Hold(StrEnum):
     """Why an event is held. The first two release themselves when an earlier event explains them."""
 
@@ -95,8 +99,7 @@ class Call:
 
 def counts(event: UnitEvent, now: dt.datetime) -> bool:
     """Say whether an event takes part in the fold: let in, and due."""
-    let_in = event.state in (State.WAITING, State.APPLIED, State.SUPERSEDED, State.UNCERTAIN)
-    return let_in and event.effective_at <= now
+    return event.state in LET_IN and event.effective_at <= now
 
 
 def counting(events: Iterable[UnitEvent], now: dt.datetime) -> list[UnitEvent]:
@@ -109,7 +112,7 @@ def counting(events: Iterable[UnitEvent], now: dt.datetime) -> list[UnitEvent]:
     """
     last: dict[str, UnitEvent] = {}
     for event in sorted(events, key=lambda e: (e.told_at or e.mailed_at, e.fingerprint)):
-        if event.state in (State.WAITING, State.APPLIED, State.SUPERSEDED, State.UNCERTAIN):
+        if event.state in LET_IN:
             earlier = last.get(event.identity)
             last[event.identity] = replace(event, body={**earlier.body, **event.body}) if earlier else event
     ordered = sorted(last.values(), key=lambda e: e.moment)

@@ -142,11 +142,12 @@ def _why_one(connection: Connection, row: Row[Any], zones: Mapping[str, str], no
     ).all()
     by_id = {event.id: event for event in rows}
     zone = zones.get(row.location, "UTC")
+    origins = {source: _origin(connection, by_id[source], zone) for source in set(wanted.sources.values())}
     facts: list[Plain] = []
     for name in ("occupied", *FACTS):
         if name not in wanted.sources:
             continue
-        source = by_id[wanted.sources[name]]
+        origin = origins[wanted.sources[name]]
         values = {part: wanted.values.get(part) for part in TENANCY} if name == "occupied" else {}
         facts.append(
             {
@@ -154,7 +155,8 @@ def _why_one(connection: Connection, row: Row[Any], zones: Mapping[str, str], no
                 "value": wanted.values[name],
                 **({"tenancy": values} if values else {}),
                 "confirmed": row.shown.get(name) == wanted.values[name] and name in row.shown,
-                "from": _origin(connection, source, name, zone),
+                "from": {key: value for key, value in origin.items() if key != "calls"}
+                | {"call": _call_for(name, origin)},
             }
         )
     return {
@@ -165,13 +167,18 @@ def _why_one(connection: Connection, row: Row[Any], zones: Mapping[str, str], no
     }
 
 
-def _origin(connection: Connection, event: Row[Any], fact: str, zone: str) -> Plain:
-    """Return where a fact comes from: the mail, its line, rule, proof, call, key and answer."""
+def _call_for(fact: str, origin: Plain) -> Plain | None:
+    """Return the last call that was applied and wrote the fact for its event; None when none did."""
+    made = [call for call in origin["calls"] if fact in call["writes_from"] and call["state"] == "done"]
+    return made[-1] if made else None
+
+
+def _origin(connection: Connection, event: Row[Any], zone: str) -> Plain:
+    """Return what an event comes from: the mail, its lines, rule and proof; and its calls."""
     reading = (
         connection.execute(sa.select(readings.c.reading).where(readings.c.mail_id == event.mail_id)).scalar() or {}
     )
     mail = connection.execute(sa.select(mails).where(mails.c.id == event.mail_id)).one_or_none()
-    made = [call for call in _calls_of(connection, event) if fact in call["writes_from"] and call["state"] == "done"]
     return {
         "event": event.id,
         "kind": event.kind,
@@ -182,7 +189,7 @@ def _origin(connection: Connection, event: Row[Any], fact: str, zone: str) -> Pl
         "rule_set": event.rule_set,
         "proof": reading.get("proof"),
         "lines": _lines(reading),
-        "call": made[-1] if made else None,
+        "calls": _calls_of(connection, event),
     }
 
 

@@ -101,6 +101,14 @@ def open_runtime(settings: Settings) -> Any:
     return runtime
 
 
+def ring(runtime: Any, mail_ids: Sequence[str]) -> None:
+    """Tell the workers of new mails, where they can be told; the sweeper of ``gatepost up`` finds them anyway."""
+    from worker.queue import is_in_process
+
+    if not is_in_process(runtime.settings):
+        runtime.doorbell.ring_mails(mail_ids)
+
+
 def print_json(value: Any) -> None:
     """Print a value as JSON, indented for people."""
     click.echo(json.dumps(json.loads(canonical(value)), indent=2, ensure_ascii=False))

@@ -2,12 +2,11 @@
 
 import shlex
 import sys
-from typing import Any
 
 import click
 
 from worker import actions, views
-from worker.cli.common import actor, command, open_runtime, print_json, print_rows, report
+from worker.cli.common import actor, command, open_runtime, print_json, print_rows, report, ring
 from worker.settings import Settings
 
 _limit = click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
@@ -82,7 +81,7 @@ def mail_retry(settings: Settings, mail_ids: tuple[str, ...], as_json: bool) -> 
     runtime = open_runtime(settings)
     for mail_id in mail_ids:
         actions.retry_mail(runtime.db, mail_id, actor=actor(), now=runtime.clock())
-    _ring(runtime, list(mail_ids))
+    ring(runtime, list(mail_ids))
     report(as_json, "\n".join(f"{mail_id} will be read again" for mail_id in mail_ids), done=True, mails=mail_ids)
 
 
@@ -99,7 +98,7 @@ def mail_release(settings: Settings, mail_id: str, reason: str, go: bool, as_jso
         text = f"would read {mail_id} from {found['from']} as proven by you; do it with --go"
         return report(as_json, text, done=False, mail=mail_id)
     actions.release_mail(runtime.db, mail_id, actor=actor(), reason=reason, now=runtime.clock())
-    _ring(runtime, [mail_id])
+    ring(runtime, [mail_id])
     return report(as_json, f"{mail_id} will be read as proven by {actor()}", done=True, mail=mail_id)
 
 
@@ -117,14 +116,6 @@ def mail_discard(settings: Settings, mail_id: str, reason: str, go: bool, as_jso
         return report(as_json, text, done=False, mail=mail_id)
     actions.discard_mail(runtime.db, mail_id, actor=actor(), reason=reason, now=runtime.clock())
     return report(as_json, f"{mail_id} is discarded", done=True, mail=mail_id)
-
-
-def _ring(runtime: Any, ids: list[str]) -> None:
-    """Tell the worker, where it can be told; the sweeper of ``gatepost up`` finds it anyway."""
-    from worker.queue import is_in_process
-
-    if not is_in_process(runtime.settings):
-        runtime.doorbell.ring_mails(ids)
 
 
 @click.group()

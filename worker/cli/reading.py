@@ -37,6 +37,16 @@ def saved_rules(settings: Settings) -> RuleSet:
     return load_rules_text(files)
 
 
+def missing_packs(settings: Settings, rules: RuleSet) -> list[str]:
+    """Return a line for each pack that a mailbox names and no file holds."""
+    return [
+        f"mailbox {mailbox.address} names the pack `{name}`{nearest(name, rules.packs)}, which no file holds"
+        for mailbox in settings.mailbox
+        for name in mailbox.packs
+        if name not in rules.packs
+    ]
+
+
 def find_mailbox(settings: Settings, address: str) -> Mailbox:
     """Return the mailbox of an address.
 
@@ -143,12 +153,7 @@ def rules_check(settings: Settings, as_json: bool) -> None:
         for entry in mailbox.trust
         if entry.dkim or entry.login
     ]
-    missing = [
-        f"mailbox {mailbox.address} names the pack `{name}`{nearest(name, found.packs)}, which no file holds"
-        for mailbox in settings.mailbox
-        for name in mailbox.packs
-        if name not in found.packs
-    ]
+    missing = missing_packs(settings, found)
     if as_json:
         print_json({"rule_set": found.id, "packs": len(found.packs), "problems": missing, "warnings": unproven})
     else:

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from worker.cli.common import NOT_DONE, command, open_runtime, print_json, read_input
+from worker.cli.common import NOT_DONE, command, open_runtime, print_json, read_input, ring
 from worker.settings import Settings, split_endpoint
 
 
@@ -134,7 +134,7 @@ def ingest(settings: Settings, source: str, address: str, trust: bool, as_json: 
         batch_mails=settings.smtp.batch_mails,
         batch_bytes=settings.smtp.batch_bytes,
         clock=runtime.clock,
-        on_kept=lambda ids: _ring(runtime, list(ids)),
+        on_kept=lambda ids: ring(runtime, ids),
     )
     evidence = {"peer": None, "mail_from": None, "trusted": trust, "by": "ingest"}
     futures = [
@@ -149,13 +149,6 @@ def ingest(settings: Settings, source: str, address: str, trust: bool, as_json: 
         click.echo(f"{len(ids)} mails kept for {mailbox.address}" + (f", the first as {ids[0]}" if ids else ""))
     if not ids:
         raise click.exceptions.Exit(NOT_DONE)
-
-
-def _ring(runtime: Any, ids: list[str]) -> None:
-    from worker.queue import is_in_process
-
-    if not is_in_process(runtime.settings):
-        runtime.doorbell.ring_mails(ids)
 
 
 def _messages(source: str) -> Iterator[bytes]:

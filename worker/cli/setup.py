@@ -94,12 +94,10 @@ def config() -> None:
 @command()
 def config_check(settings: Settings, as_json: bool) -> None:
     """Check the configuration, and that every pack that a mailbox names is there."""
-    from worker.cli.reading import saved_rules
+    from worker.cli.reading import missing_packs, saved_rules
 
-    packs = saved_rules(settings).packs
-    missing = [
-        f"{box.address}: no pack `{name}`" for box in settings.mailbox for name in box.packs if name not in packs
-    ]
+    rules = saved_rules(settings)
+    packs, missing = rules.packs, missing_packs(settings, rules)
     if as_json:
         print_json({"ok": not missing, "problems": missing})
     else:

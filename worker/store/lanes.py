@@ -17,11 +17,11 @@ from sqlalchemy.engine import Connection, Row
 
 from parsers.events import Kind
 from worker.calls import Outcome, Reply, Request
-from worker.order import Call, State, UnitEvent
+from worker.order import LET_IN, Call, State, UnitEvent
 from worker.store.tables import attempts, calls, events, lanes, pauses
 
 LEASE_S = 10.0
-LANE_STATES = (State.WAITING, State.HELD, State.APPLIED, State.SUPERSEDED, State.UNCERTAIN)
+LANE_STATES = (*LET_IN, State.HELD)
 
 LaneKey = tuple[str, str]
 """Destination and crm_unit_id."""
