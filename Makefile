@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-redis test check format bench faults fuzz deps lock clean
+.PHONY: help demo demo-redis test check format bench faults fuzz capabilities deps lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z.-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
@@ -40,15 +40,21 @@ format: $(STAMP) ## format and mend what can be mended
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## speed and memory against stock aiosmtpd, as ratios in one run (needs smtp-source)
+bench: $(STAMP) ## speed and memory of receiving and applying, as ratios in one run (needs smtp-source)
 	$(BIN)/python -m bench.smtp
+	$(BIN)/python -m bench.apply
 
-faults: $(STAMP) ## long runs: kills under load, on SQLite and PostgreSQL
+faults: $(STAMP) ## long runs: kills and outages under load, on SQLite and PostgreSQL
 	GATEPOST_TEST_KILLS=100 $(BIN)/pytest -n 0 -s tests/smtp/test_faults.py -k kill_9
+	GATEPOST_TEST_MAILS=$${GATEPOST_TEST_MAILS:-10000} GATEPOST_TEST_KILLS=$${GATEPOST_TEST_KILLS:-100} \
+	  $(BIN)/pytest -n 0 -s tests/faults
 	GATEPOST_TEST_EXAMPLES=4000 $(BIN)/pytest -n 0 tests/worker/test_drain.py tests/line/test_processes.py
 
 fuzz: $(STAMP) ## long runs: many examples of every law
 	GATEPOST_TEST_EXAMPLES=20000 $(BIN)/pytest -n auto -m law
+
+capabilities: $(STAMP) ## write docs/capabilities.md anew: pack by fact by destination
+	$(BIN)/python -m worker.capability_page docs/capabilities.md
 
 deps: ## the services that the suite needs (apt; root or sudo)
 	@tests/rigs/install-services

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from parsers.events import Event, Kind
 
 if TYPE_CHECKING:
+    from parsers.directory import Directory, MapErrors, UnitMap, read_unit_map
     from parsers.errors import ParserError, RuleError, RuleErrors, Unreadable
     from parsers.load import load_rules, load_rules_text
     from parsers.mail import Mail, read_mail
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from parsers.rule import Pack, Rule, RuleSet
 
 _HOMES = {
+    "Directory": "directory",
+    "MapErrors": "directory",
+    "UnitMap": "directory",
+    "read_unit_map": "directory",
     "ParserError": "errors",
     "RuleError": "errors",
     "RuleErrors": "errors",
@@ -45,10 +50,12 @@ _HOMES = {
 """Where each name lives: imported when first asked for, so that importing one costs no other's libraries."""
 
 __all__ = [
+    "Directory",
     "Event",
     "Kind",
     "Mail",
     "Mailbox",
+    "MapErrors",
     "Outcome",
     "Pack",
     "ParserError",
@@ -57,12 +64,14 @@ __all__ = [
     "RuleError",
     "RuleErrors",
     "RuleSet",
+    "UnitMap",
     "Unreadable",
     "load_rules",
     "load_rules_text",
     "parse",
     "parse_mail",
     "read_mail",
+    "read_unit_map",
 ]
 
 

@@ -3,7 +3,7 @@
 import datetime as dt
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from parsers.convert import Value
@@ -14,7 +14,7 @@ from parsers.extract import Values
 from parsers.identity import canonical_text, identity_of, minute_of
 from parsers.mail import Mail
 from parsers.mailbox import Mailbox
-from parsers.rule import EventSpec, FieldValue, Literal, NamedSpecs, Rule, ValueSpec
+from parsers.rule import EventSpec, FieldValue, Literal, Rule, ValueSpec
 from parsers.template import Unfilled, template
 
 MAX_UNIT: Final = 64
@@ -48,6 +48,18 @@ def moments_of(mail: Mail, rule: Rule, values: Values, mailbox: Mailbox) -> Told
     return Told(occurred_at=mailbox.local(stated) + dt.timedelta(days=spec.shift_days), mailed_at=mailed_at)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """A unit of the mail, as the destination knows it."""
+
+    unit: str
+    crm_unit_id: str
+    """Empty where the mailbox's unit map does not know the unit."""
+    told_as: str
+    """What stands in identities: the id, or what the template gives while there is none."""
+    columns: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
 class Assembly:
     """Makes the events of one claiming rule from its values."""
 
@@ -62,62 +74,101 @@ class Assembly:
             "mailbox": mailbox.address,
             "location": mailbox.location,
         }
+        self._taken = frozenset((*self._names, *(one.name for one in rule.fields)))
 
     def events(self) -> tuple[Event, ...]:
         """Return the events, without those that would say nothing; raise Incomplete or Invalid."""
         made: list[Event] = []
         ordinals: Counter[tuple[Kind, str]] = Counter()
-        for spec in self._rule.events:
-            body = self._body(spec)
-            if spec.kind is Kind.PATCH and not body:
-                continue
-            unit = self._unit(spec)
-            crm_unit_id = self._crm_unit_id(unit)
-            ordinal = ordinals[spec.kind, crm_unit_id]
-            ordinals[spec.kind, crm_unit_id] += 1
+        specs = [(spec, self._stated_date(spec)) for spec in self._rule.events if self._says_something(spec)]
+        effective_at = self._effective_at([on for _, on in specs if on])
+        for spec, on in specs:
+            tenancy = {name: str(self._tenant(name, one)) for name, one in spec.tenancy}
+            place = self._place_of(spec, tenancy, on or effective_at.date())
+            ordinal = ordinals[spec.kind, place.told_as]
+            ordinals[spec.kind, place.told_as] += 1
+            body = self._body(spec, place)
             if spec.kind is Kind.MOVE_IN:
-                body |= {"unit_name": unit, "pms_location_code": self._mailbox.location}
+                body |= {"unit_name": place.unit, "pms_location_code": self._mailbox.location}
             made.append(
                 Event(
                     kind=spec.kind,
-                    unit=unit,
-                    crm_unit_id=crm_unit_id,
-                    effective_at=self._told.occurred_at,
+                    unit=place.unit,
+                    crm_unit_id=place.crm_unit_id,
+                    effective_at=effective_at,
                     mailed_at=self._told.mailed_at,
                     position=len(made),
-                    identity=self._identity(spec, crm_unit_id, ordinal),
+                    identity=self._identity(spec, place.told_as, ordinal),
                     rule=self._rule.name,
                     body=body,
-                    on=self._stated_date(spec),
-                    expect=self._expect(spec),
+                    on=on,
+                    expect=self._expect(spec, place),
+                    tenancy=tenancy,
+                    columns=place.columns,
                 )
             )
-        return tuple(self._at_stated_date(made))
+        return tuple(made)
 
-    def _at_stated_date(self, made: list[Event]) -> list[Event]:
-        """Return the events, moved to the start of the stated tenancy date where that lies ahead."""
-        today = self._told.occurred_at.date()
-        ahead = max((event.on for event in made if event.on and event.on > today), default=None)
+    def _says_something(self, spec: EventSpec) -> bool:
+        """Say whether the mail states anything that the event would tell; only a patch can be empty."""
+        return spec.kind is not Kind.PATCH or any(
+            not isinstance(value, FieldValue) or value.name in self._values for _, value in spec.values
+        )
+
+    def _effective_at(self, stated: list[dt.date]) -> dt.datetime:
+        """Return when it happened, or the start of the last stated tenancy date where that lies ahead."""
+        ahead = max((on for on in stated if on > self._told.occurred_at.date()), default=None)
         if ahead is None:
-            return made
-        start = self._mailbox.local(dt.datetime.combine(ahead, dt.time.min))
-        return [replace(event, effective_at=start) for event in made]
+            return self._told.occurred_at
+        return self._mailbox.local(dt.datetime.combine(ahead, dt.time.min))
 
-    def _value(self, spec: ValueSpec) -> tuple[bool, Value]:
-        """Return whether the mail states a value, and the value."""
+    def _tenant(self, name: str, spec: ValueSpec) -> Value:
+        """Return the tenant or ledger by which a unit is to be found."""
+        value = self._value(spec)[1]
+        if not value:
+            raise Incomplete(f"{self._rule.name}: the mail names no {name}, and no unit", (name,))
+        return value
+
+    def _place_of(self, spec: EventSpec, tenancy: Mapping[str, str], on: dt.date) -> _Place:
+        """Return the unit of an event; of one that is to be found by its tenancy, a place without a unit."""
+        if not tenancy:
+            return self._place(self._unit(spec), on)
+        told_as = f"{self._mailbox.location}/" + ",".join(f"{name}={tenancy[name]}" for name in sorted(tenancy))
+        return _Place(unit="", crm_unit_id="", told_as=told_as)
+
+    def _place(self, unit: str, on: dt.date) -> _Place:
+        """Return what the destination knows the unit as on a day of the facility's calendar."""
+        directory = self._mailbox.directory
+        if directory is None:
+            told_as = self._by_template(unit)
+            return _Place(unit=unit, crm_unit_id=told_as, told_as=told_as)
+        entry = directory.resolve(unit, on)
+        if entry is None:
+            return _Place(unit=unit, crm_unit_id="", told_as=self._by_template(unit))
+        return _Place(unit=unit, crm_unit_id=entry.crm_unit_id, told_as=entry.crm_unit_id, columns=entry.columns)
+
+    def _value(self, spec: ValueSpec, place: _Place | None = None) -> tuple[bool, Value]:
+        """Return whether the mail states a value, and the value.
+
+        A template that names a column of the unit map says nothing of a unit that the map does not know.
+        """
         if isinstance(spec, Literal):
             return True, spec.value
         if isinstance(spec, FieldValue):
             return spec.name in self._values, self._values.get(spec.name)
+        columns: Mapping[str, str] = place.columns if place else {}
+        names = {**{name: text for name, text in columns.items() if name not in self._taken}, **self._names}
         try:
-            return True, spec.fill(self._names)
+            return True, spec.fill(names)
         except Unfilled as error:
+            if place is not None and not place.crm_unit_id and spec.names - self._taken:
+                return False, None
             raise Incomplete(f"{self._rule.name}: {error}", tuple(sorted(spec.names))) from error
 
-    def _body(self, spec: EventSpec) -> dict[str, BodyValue]:
+    def _body(self, spec: EventSpec, place: _Place) -> dict[str, BodyValue]:
         body: dict[str, BodyValue] = {}
         for name, value_spec in spec.values:
-            stated, value = self._value(value_spec)
+            stated, value = self._value(value_spec, place)
             if not stated:
                 continue
             if value is None and name not in _CLEARABLE:
@@ -127,12 +178,9 @@ class Assembly:
             body[name] = value.isoformat() if isinstance(value, dt.date) else value
         return body
 
-    def _expect(self, spec: EventSpec) -> Mapping[str, str]:
-        return {name: str(value) for name, value in self._stated(spec.expect) if value is not None}
-
-    def _stated(self, specs: NamedSpecs) -> list[tuple[str, Value]]:
-        found = [(name, self._value(spec)) for name, spec in specs]
-        return [(name, value) for name, (stated, value) in found if stated]
+    def _expect(self, spec: EventSpec, place: _Place) -> Mapping[str, str]:
+        found = [(name, self._value(one, place)) for name, one in spec.expect]
+        return {name: str(value) for name, (stated, value) in found if stated and value is not None}
 
     def _stated_date(self, spec: EventSpec) -> dt.date | None:
         source = spec.on if spec.kind is Kind.MOVE_OUT else dict(spec.values).get("move_in_date")
@@ -142,7 +190,7 @@ class Assembly:
         return value if isinstance(value, dt.date) else None
 
     def _unit(self, spec: EventSpec) -> str:
-        unit = self._value(spec.unit)[1]
+        unit = self._value(spec.unit)[1] if spec.unit else None
         if not isinstance(unit, str) or not unit:
             raise Incomplete(f"{self._rule.name}: the mail names no unit", ("unit",))
         if len(unit) > MAX_UNIT or "?" in unit or "\\" in unit or not unit.isprintable() or "\ufffd" in unit:
@@ -153,20 +201,21 @@ class Assembly:
             self._invalid("the unit holds a path segment of dots", "unit")
         return unit
 
-    def _crm_unit_id(self, unit: str) -> str:
+    def _by_template(self, unit: str) -> str:
+        """Return the id that the mailbox's template gives a unit."""
         try:
             return template(self._mailbox.unit_id).fill({"location": self._mailbox.location, "unit": unit})
         except Unfilled as error:
             raise Invalid(f"{self._rule.name}: the mailbox's unit_id: {error}", ("unit",)) from error
 
-    def _identity(self, spec: EventSpec, crm_unit_id: str, ordinal: int) -> str:
+    def _identity(self, spec: EventSpec, told_as: str, ordinal: int) -> str:
         stated = [name for name in self._rule.identity if name in self._values]
         values = [(name, canonical_text(self._values[name])) for name in stated or sorted(self._values)]
         if not stated:
             values.append(("minute", minute_of(self._told.occurred_at)))
         return identity_of(
             company=self._mailbox.company,
-            crm_unit_id=crm_unit_id,
+            crm_unit_id=told_as,
             occurrence=self._rule.occurrence,
             kind=spec.kind,
             ordinal=ordinal,

@@ -54,7 +54,8 @@ class Event:
     unit: str
     """The unit as the mail names it."""
     crm_unit_id: str
-    """The unit as the destination knows it: the mailbox's ``unit_id`` template, filled."""
+    """The unit as the destination knows it: by the mailbox's unit map, else its ``unit_id`` template. Empty where there
+    is a map and it does not know the unit on that day: such an event is held, and never sent."""
     effective_at: dt.datetime
     """When it happened; aware. See :attr:`moment`."""
     mailed_at: dt.datetime
@@ -71,6 +72,10 @@ class Event:
     """The stated date of the tenancy change in the facility's calendar; None when the mail states none."""
     expect: Mapping[str, str] = field(default_factory=dict[str, str])
     """What the mail says of the tenancy in place (``pms_tenant_id``, ``ledger_id``): what the guard compares."""
+    tenancy: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The tenant or ledger by which the unit is to be found, of a mail that names no unit; else empty."""
+    columns: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The columns of one's own of the unit's row in the unit map; no part of the identity or the body."""
 
     @property
     def moment(self) -> tuple[dt.datetime, dt.datetime, str, int]:

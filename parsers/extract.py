@@ -4,6 +4,7 @@ A label found twice with different values is never a choice to make: the mail is
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -63,21 +64,23 @@ class Labels:
     """Every label of one mail's readable text, by its key."""
 
     def __init__(self, lines: tuple[Line, ...]) -> None:
-        self._seen: dict[str, list[_Seen]] = {}
-        for number, line in enumerate(lines):
-            if line.header:
+        self._seen: defaultdict[str, list[_Seen]] = defaultdict(list)
+        for number, line in enumerate(lines, 1):
+            text, cells, _, is_header, _ = line
+            if is_header:
                 continue
-            if ":" in line.text:
-                self._index(number, line, lines[number + 1] if number + 1 < len(lines) else None)
-            elif len(line.cells) == 2:
-                label, value = line.cells
-                self._add(number, label, value, len(label) + len(CELL), "")
+            if ":" in text:
+                self._index(number, line, lines[number] if number < len(lines) else None)
+            elif len(cells) == 2:
+                label, value = cells
+                self._seen[label_key(label)].append((number, label, value, len(label) + len(CELL), ""))
 
     def of(self, labels: Iterable[str]) -> list[Sighting]:
         """Return every sighting of some labels."""
         found: list[Sighting] = []
         for label in labels:
-            if seen := self._seen.get(_key_of_word(label)):
+            key = _key_of_word(label)
+            if _is_label(key) and (seen := self._seen.get(key)):
                 found += [
                     Sighting(number, head.strip(), value, start, below) for number, head, value, start, below in seen
                 ]
@@ -88,7 +91,7 @@ class Labels:
         seen = {
             key: free[0][1].strip()
             for key, sightings in self._seen.items()
-            if (free := [one for one in sightings if one[0] not in known_lines])
+            if _is_label(key) and (free := [one for one in sightings if one[0] not in known_lines])
         }
         for label in labels:
             near = nearest(label_key(label), islice(seen, _MAX_NEAREST))
@@ -107,13 +110,13 @@ class Labels:
                 value, start = beside, offset + len(cell) + len(CELL)
             if colon or value:
                 stands_alone = bool(colon) and len(line.cells) == 1 and not value
-                self._add(number, head, value, start, _value_below(line, below) if stands_alone else "")
+                under = _value_below(line, below) if stands_alone else ""
+                self._seen[label_key(head)].append((number, head, value, start, under))
             offset += len(cell) + len(CELL)
 
-    def _add(self, number: int, head: str, value: str, start: int, below: str) -> None:
-        key = label_key(head)
-        if key and key[0].isalpha() and len(key) <= _MAX_LABEL:
-            self._seen.setdefault(key, []).append((number + 1, head, value, start, below))
+
+def _is_label(key: str) -> bool:
+    return key[:1].isalpha() and len(key) <= _MAX_LABEL
 
 
 def _value_below(line: Line, below: Line | None) -> str:

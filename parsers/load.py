@@ -7,6 +7,7 @@ of the language is a row here and a reader beside it.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ from parsers.rule import (
 from parsers.template import BadTemplate, Template
 from parsers.yamltree import Items, Node, Table, plain, read_yaml
 
-_PACK_KEYS: Final = ("pack", "title", "senders", "dates", "locale", "money", "rules")
+_PACK_KEYS: Final = ("pack", "title", "senders", "dates", "locale", "money", "location", "rules")
 _RULE_KEYS: Final = (
     "id", "when", "fields", "identity", "occurrence", "occurred", "events", "ignore", "ignore_lines",
 )  # fmt: skip
@@ -61,6 +62,7 @@ _TYPES_OF: Final[Mapping[str, tuple[Type, ...]]] = {
     **dict.fromkeys(FLAGS, (Type.FLAG,)),
 }
 """What a field's type must be where it is used; any type where nothing is said."""
+LOCATION_NAME: Final = "location_name"
 _NAMES_GIVEN: Final = ("occurred_on", "mailbox", "location")
 """What templates may name beside the rule's fields."""
 _CREDITS: Final = ("zero", "refuse")
@@ -127,8 +129,13 @@ class _PackFile(NodeReader):
             senders=tuple(sender.lower() for sender in self.texts(keys.get("senders"), "a sender")),
             dates=tuple(form for form in dates if form),
             money=self._money(keys.get("money")),
+            location=self._location(keys.get("location")),
             rules=tuple(rules),
         )
+
+    def _location(self, node: Node | None) -> Field | None:
+        """Return the field that tells which site a mail is about; None when the pack has none."""
+        return None if node is None else replace(self._field(LOCATION_NAME, node), optional=True)
 
     def _locale(self, node: Node | None) -> str:
         language = self.text(node, "a locale").partition("_")[0] or "en"
@@ -290,12 +297,14 @@ class _PackFile(NodeReader):
                 self.fault(body, f"`{kind}` needs the key `{needed}`")
         if kind is Kind.PATCH and not keys.keys() & set(FACTS):
             self.fault(body, f"`patch` names at least one of {', '.join(FACTS)}")
+        tenancy = self._tenancy(kind, keys.get("unit"), types)
+        apart = ("expect", "unit") if tenancy else ("expect",)
         specs = {
-            key: spec for key, value in keys.items() if key != "expect" and (spec := self._spec(key, value, types))
+            key: spec for key, value in keys.items() if key not in apart and (spec := self._spec(key, value, types))
         }
         expect = self.table(keys.get("expect"), _EXPECT_KEYS, "expect")
         unit = specs.pop("unit", None)
-        if unit is None:
+        if unit is None and not tenancy:
             return None
         return EventSpec(
             kind=kind,
@@ -304,7 +313,19 @@ class _PackFile(NodeReader):
             on=specs.pop("on", None),
             values=tuple(specs.items()),
             expect=self._named(expect, types),
+            tenancy=tenancy,
         )
+
+    def _tenancy(self, kind: Kind, node: Node | None, types: Mapping[str, Type]) -> NamedSpecs:
+        """Return what finds the unit by its tenancy; nothing where the mail names the unit."""
+        if not isinstance(node, Table) or "tenancy" not in (keys := self.table(node, ("tenancy", "value"), "the unit")):
+            return ()
+        if kind is Kind.MOVE_IN:
+            self.fault(node, "a move-in names its unit: nobody lives there yet")
+        named = self.table(keys["tenancy"], _EXPECT_KEYS, "tenancy")
+        if not named:
+            self.fault(node, f"`tenancy` names at least one of {', '.join(_EXPECT_KEYS)}")
+        return self._named(named, types)
 
     def _named(self, keys: Mapping[str, Node], types: Mapping[str, Type]) -> NamedSpecs:
         return tuple((key, spec) for key, value in keys.items() if (spec := self._spec(key, value, types)))

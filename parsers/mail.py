@@ -136,7 +136,10 @@ def _checked_containers(raw: bytes) -> int:
     if end is None and len(raw) > MAX_HEADER_BLOCK:
         raise Unreadable(f"the header is longer than {MAX_HEADER_BLOCK} bytes")
     containers = 0
-    for match in _CONTAINER.finditer(raw.lower()):
+    low = raw.lower()
+    if b"multipart/" not in low and b"message/" not in low:
+        return 0
+    for match in _CONTAINER.finditer(low):
         containers += 1
         if containers > MAX_CONTAINERS:
             raise Unreadable(f"the mail holds more than {MAX_CONTAINERS} multipart or message parts")

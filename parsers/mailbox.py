@@ -3,9 +3,13 @@
 import datetime as dt
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from parsers.template import template
+
+if TYPE_CHECKING:
+    from parsers.directory import Directory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +25,8 @@ class Mailbox:
     unit_pattern: str | None = None
     """What a unit of this site looks like; others are for the guards to hold, not for the parser."""
     location_names: tuple[str, ...] = ()
+    directory: "Directory | None" = None
+    """The site's units by its unit map, which alone says their ids then; None without a map."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a zone or a `unit_id` template that is none."""

@@ -63,8 +63,21 @@ def parse(mail: Mail, rules: RuleSet, *, mailbox: Mailbox, packs: Iterable[str])
         rule_set=rules.id,
         reason=read.reason,
         events=read.events,
+        location_name=_location_name(mail, labels, read.rule, rules) if read.events else None,
         trace=seen | read.trace,
     )
+
+
+def _location_name(mail: Mail, labels: Labels, rule: Rule | None, rules: RuleSet) -> str | None:
+    """Return the site that a mail names; None when it names none, or its pack does not say how to tell."""
+    field = rules.packs[rule.pack].location if rule else None
+    if rule is None or field is None:
+        return None
+    alone = replace(rule, fields=(field,), occurred=None)
+    try:
+        return Extraction(mail, labels, alone, None).texts().get(field.name)
+    except Held:
+        return None
 
 
 def _choose(mail: Mail, tried: tuple[Tried, ...], labels: Labels, rules: RuleSet, mailbox: Mailbox) -> _Read:

@@ -85,9 +85,10 @@ class LinePatterns:
         """Return the numbers, from 1, of the lines in which a pattern is found."""
         found: set[int] = set()
         line, counted = 1, 0
-        for match in self._joined.finditer(text):
+        octets = text.encode()  # else each match counts the characters before it
+        for match in self._joined.finditer(octets):
             start = cast(int, match.start())
-            line += text.count("\n", counted, start)
+            line += octets.count(b"\n", counted, start)
             counted = start
             found.add(line)
         return found

@@ -34,6 +34,8 @@ class Reading:
     reason: str | None
     """For a person: what, where and what next; None when there are events."""
     events: tuple[Event, ...] = ()
+    location_name: str | None = None
+    """The site that the mail names, where its pack says how to tell; None when it names none."""
     trace: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What was seen and tried; JSON-able, bounded, and the only part that repeats the mail's text."""
 
@@ -58,4 +60,6 @@ def _event_json(event: Event) -> dict[str, Any]:
         "body": json.loads(canonical(event.body)),
         **({"on": event.on.isoformat()} if event.on else {}),
         **({"expect": dict(event.expect)} if event.expect else {}),
+        **({"tenancy": dict(event.tenancy)} if event.tenancy else {}),
+        **({"columns": dict(event.columns)} if event.columns else {}),
     }

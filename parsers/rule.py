@@ -95,15 +95,18 @@ class EventSpec:
 
     kind: Kind
     line: int
-    unit: ValueSpec
+    unit: ValueSpec | None
+    """None where the unit is found by its tenancy."""
     values: NamedSpecs = ()
     expect: NamedSpecs = ()
     on: ValueSpec | None = None
+    tenancy: NamedSpecs = ()
+    """What names the unit where the mail does not: the tenant or ledger that is in it at the moment."""
 
     @property
     def names(self) -> frozenset[str]:
         """Return the names of all fields that the event is made of."""
-        specs = [self.unit, self.on, *(spec for _, spec in (*self.values, *self.expect))]
+        specs = [self.unit, self.on, *(spec for _, spec in (*self.values, *self.expect, *self.tenancy))]
         plain = {spec.name for spec in specs if isinstance(spec, FieldValue)}
         return frozenset(plain.union(*(spec.names for spec in specs if isinstance(spec, Template))))
 
@@ -160,6 +163,8 @@ class Pack:
     senders: tuple[str, ...]
     dates: tuple[DateFormat, ...]
     money: Money
+    location: Field | None = None
+    """What tells which site a mail is about; None when its mails name none."""
     rules: tuple[Rule, ...]
 
 

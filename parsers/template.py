@@ -24,9 +24,11 @@ _ALLOWED: Final = frozenset((
     "Template", "Output", "TemplateData", "Name", "Const", "Filter", "If", "CondExpr", "Compare", "Operand", "And",
     "Or", "Not",
 ))  # fmt: skip
+_TYPO: Final = 0.8
+"""How alike two names are of which one is the other misspelt (difflib's ratio)."""
 _BARE = re.compile(r"(?:[^{}]|\{\{ *[a-z_]+ *\}\})*")
 _NAME = re.compile(r"\{\{ *([a-z_]+) *\}\}")
-_WORDS: Final = frozenset(("and", "else", "false", "if", "in", "is", "none", "not", "or", "true"))
+WORDS: Final = frozenset(("and", "else", "false", "if", "in", "is", "none", "not", "or", "true"))
 """What Jinja does not take for names."""
 
 
@@ -89,23 +91,27 @@ def _environment() -> "Environment":
 class Template:
     """One compiled template."""
 
-    __slots__ = ("_jinja", "names", "source")
+    __slots__ = ("_jinja", "names", "needed", "source")
 
     def __init__(self, source: str, known: Iterable[str] | None = None) -> None:
-        """Compile `source`; raise BadTemplate for syntax outside the language or a name not in `known`."""
+        """Compile `source`; raise BadTemplate for syntax outside the language or a name misspelt.
+
+        A name that is not in `known` and near none of them may be a column of a unit map: which mailboxes have it is
+        known where the mailboxes are (``worker/columns.py``), and filling without it is an error.
+        """
         if len(source) > MAX_SOURCE:
             raise BadTemplate(f"a template is at most {MAX_SOURCE} characters long")
-        names = frozenset(_NAME.findall(source))
+        names = needed = frozenset(_NAME.findall(source))
         self._jinja: Any = None
-        if not _BARE.fullmatch(source) or names & _WORDS:
+        if not _BARE.fullmatch(source) or names & WORDS:
             tree = _parsed(source)
-            names = frozenset(_checked_names(tree))
+            names, needed = _checked_names(tree)
             self._jinja = _environment().from_string(tree)
         self.names = names
+        self.needed = needed
+        """The names that no `default` stands in for."""
         if known is not None:
-            known = tuple(known)
-            for name in sorted(self.names.difference(known)):
-                raise BadTemplate(f"unknown name `{name}`", nearest(name, known))
+            _check_spelling(names, tuple(known))
         self.source = source
 
     def fill(self, values: Mapping[str, Any]) -> str:
@@ -147,18 +153,34 @@ def _rendered(jinja: Any, values: Mapping[str, Any]) -> str:
         raise Unfilled("a filter of the template does not take this value") from error
 
 
-def _checked_names(tree: "nodes.Template") -> set[str]:
+def _check_spelling(names: Iterable[str], known: tuple[str, ...]) -> None:
+    """Refuse a name that is one of `known` but for a letter or two."""
+    for name in sorted(set(names).difference(known)):
+        from difflib import get_close_matches  # few templates pay for it
+
+        if get_close_matches(name, known, n=1, cutoff=_TYPO):
+            raise BadTemplate(f"unknown name `{name}`", nearest(name, known))
+
+
+def _checked_names(tree: "nodes.Template") -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names of a template, and those of them that no `default` stands in for."""
     from jinja2 import nodes
 
     names: set[str] = set()
+    needed: set[str] = set()
+    defaulted: set[int] = set()
     for node in _walk(tree):
         if type(node).__name__ not in _ALLOWED:
             raise BadTemplate(f"`{type(node).__name__.lower()}` has no place in a template")
         if isinstance(node, nodes.Name):
             names.add(node.name)
+            if id(node) not in defaulted:
+                needed.add(node.name)
         elif isinstance(node, nodes.Filter):
             _check_filter(node)
-    return names
+            if node.name == "default":
+                defaulted.add(id(node.node))
+    return frozenset(names), frozenset(needed)
 
 
 def _check_filter(node: "nodes.Filter") -> None:

@@ -22,6 +22,8 @@ MAX_MARKS = 30
 MAX_LINES = 5_000
 """The most readable lines of a mail."""
 
+_UNUSUAL = re.compile(r"[^ -~¡-§©«¬®°±¶·»¿-ÿ–—‘’“”†‡•€]")
+"""What may be written otherwise in the normal form: all but ASCII, the letters of Western Europe and common signs."""
 _IGNORABLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]"
 )
@@ -57,7 +59,7 @@ def normal(text: str) -> str:
     (controls, lone surrogates) as U+FFFD.
     """
     text = " ".join(text.split())
-    if text.isascii() and text.isprintable():
+    if (text.isascii() and text.isprintable()) or not _UNUSUAL.search(text):
         return text
     seen = _IGNORABLE.sub("", text)
     # A mark takes two octets or more, so most texts cannot hold too many.
@@ -115,12 +117,11 @@ def without_history(lines: list[Line]) -> list[Line]:
     for number, line in enumerate(lines):
         text = line.text
         first = text[0]
-        if first == ">":
-            continue
-        if text[-1] in ":-" and _QUOTE_HEAD.fullmatch(text):
-            break
-        if first in "FfVvDd" and _history_block(lines, number):
-            break
+        if first in ">FfVvDd" or text[-1] in ":-":
+            if first == ">":
+                continue
+            if _QUOTE_HEAD.fullmatch(text) or _history_block(lines, number):
+                break
         kept.append(line)
     return kept
 

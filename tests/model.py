@@ -26,8 +26,10 @@ CLEARED = ("balance_due", "paid_through_date", "pms_lockout", "pms_lock_exempt",
 TENANCY = ("pms_tenant_id", "ledger_id", "move_in_date")
 
 
-def permits(unit: Mapping[str, Any]) -> bool:
-    """Say whether the gate opens for the tenant of a unit (dates are in the past here)."""
+def permits(unit: Mapping[str, Any], today: str = "9999") -> bool:
+    """Say whether the gate opens for the tenant of a unit. ``today``: as YYYY-MM-DD; not given: every date is past."""
+    if unit["occupied"] and unit["move_in_date"] and unit["move_in_date"] > today:
+        return False
     if unit["pms_unrentable"] or unit["pms_auction"] or not unit["occupied"]:
         return False
     return bool(unit["pms_lock_exempt"]) or not unit["pms_lockout"]

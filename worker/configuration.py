@@ -12,17 +12,28 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from worker.settings import ConfigError, Destination, Mailbox, PackUse, Section, Settings, Trust, nearest
+from worker.settings import (
+    WITHOUT_MAPS,
+    ConfigError,
+    Destination,
+    Mailbox,
+    PackUse,
+    Section,
+    Settings,
+    Trust,
+    Webhook,
+    nearest,
+)
 
 SHIPPED_RULES = Path(__file__).resolve().parent.parent / "rules"
-OTHER_VARIABLES = ("GATEPOST_CONFIG", "GATEPOST_UNITS_TOKEN")
+OTHER_VARIABLES = ("GATEPOST_CONFIG", "GATEPOST_UNITS_TOKEN", "GATEPOST_OPS_TOKEN")
 
 
-def load_settings(path: Path | None = None, *, environ: Mapping[str, str] | None = None) -> Settings:
+def load_settings(path: Path | None = None, *, environ: Mapping[str, str] | None = None, maps: bool = True) -> Settings:
     """Return the checked configuration.
 
     ``path`` None means ``GATEPOST_CONFIG``, else ``gatepost.toml`` in the current folder where there is one, else
-    the demo's own configuration.
+    the demo's own configuration. ``maps`` False leaves the unit maps unread, for the commands that mend them.
 
     Raises:
         ConfigError: for an unreadable file, an unknown key or variable, or a value that does not fit.
@@ -44,7 +55,7 @@ def load_settings(path: Path | None = None, *, environ: Mapping[str, str] | None
         values["mailbox"] = [{**item, **defaults} for item in demo_mailboxes(paths)]
         values["rules"].setdefault("publish", "on_save")
     try:
-        return Settings.model_validate(values)
+        return Settings.model_validate(values, context={WITHOUT_MAPS: not maps})
     except ValidationError as error:
         raise ConfigError(_tell(error, path)) from error
 
@@ -67,9 +78,9 @@ def demo_mailboxes(paths: Iterable[Path]) -> list[dict[str, Any]]:
 def _check_tables(values: dict[str, Any], path: Path | None) -> None:
     """Refuse what has the wrong shape as a whole, before single keys are looked at."""
     for name, value in values.items():
-        if name == "mailbox":
+        if name in ("mailbox", "webhook"):
             if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-                raise ConfigError(f"{path}: a mailbox is written [[mailbox]], with two brackets")
+                raise ConfigError(f"{path}: a {name} is written [[{name}]], with two brackets")
         elif not isinstance(value, dict):
             raise ConfigError(f"{path}: `{name}` must be a table: [{name}]")
 
@@ -99,11 +110,21 @@ def _read_files(path: Path) -> dict[str, Any]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        values = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}; write one with `gatepost init`") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is not TOML: {error}") from error
+    _place_maps(values, path)
+    return values
+
+
+def _place_maps(values: dict[str, Any], path: Path) -> None:
+    """Take the unit maps of a file as relative to that file."""
+    boxes = values.get("mailbox")
+    for table in [values.get("mailbox_defaults"), *(boxes if isinstance(boxes, list) else ())]:
+        if isinstance(table, dict) and isinstance(table.get("unit_map"), str):
+            table["unit_map"] = str(path.parent / table["unit_map"])
 
 
 def _merge(into: dict[str, Any], more: dict[str, Any]) -> None:
@@ -146,14 +167,14 @@ def _tell(error: ValidationError, path: Path | None) -> str:
             lines.append(f"unknown key `{where}`{nearest(str(item['loc'][-1]), known)}; known: {', '.join(known)}")
         else:
             message = item["msg"].removeprefix("Value error, ")
-            lines.append(f"`{where}`: {message}" if where else message)
+            lines += [f"`{where}`: {line}" if where else line for line in message.splitlines()]
     return "\n".join(f"{path or 'configuration'}: {line}" for line in lines)
 
 
 def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
     """Return the keys that may stand where ``loc`` names an unknown one."""
     model: type[BaseModel] = Settings
-    inside = {"mailbox": Mailbox, "destination": Destination, "pms": PackUse, "trust": Trust}
+    inside = {"mailbox": Mailbox, "destination": Destination, "pms": PackUse, "trust": Trust, "webhook": Webhook}
     for part in loc[:-1]:
         field = model.model_fields.get(str(part))
         if str(part) in inside:

@@ -1,49 +1,41 @@
-"""Drain one unit: claim its lane, make the calls that are due one after the other, record each, give it back.
+"""Drain: many units at once, each by itself in order. A sliding window of calls in flight over one destination.
 
-Read it with ``worker/order.py``, which decides, and ``worker/store/lanes.py``, which stores. Every transaction checks
-the lease's token; a request and its key are stored before the send; the outcome is stored after it.
+One loop a destination and process: it claims lanes in small batches, hands each call to a thread, and settles whatever
+answers have come, so that no unit waits for another's answer and many share a transaction. Which lanes come next is
+the store's word: those that open access first. ``worker/turn.py`` is one unit's turn.
 """
 
 import datetime as dt
-import json
-import random
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from itertools import groupby
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import TypeVar
 
 from sqlalchemy.engine import Connection
 
-from worker import order
-from worker.calls import Destination, Outcome, Reply, Request, Verb
+from worker.calls import Destination, Outcome, Reply
 from worker.log import where
-from worker.order import Hold, State
-from worker.store import lanes
+from worker.notices import IssueKind, silent_destination
+from worker.store import gates, lanes, pauses
 from worker.store.database import Database
-from worker.store.lanes import Lane, LaneKey, OpenCall
+from worker.store.issues import close_issue, open_issue
+from worker.store.lanes import LaneKey
+from worker.turn import DEADLINE_S, After, Patience, Turn, Turns, request_of
 
-DEADLINE_S = lanes.LEASE_S / 3
-REMEMBERED_S = 12 * 3600.0  # half of what KISS remembers: an older key is not sent again
-SAME_KEY_TRIES = 8
-STEPS = 24  # calls in one go, before the lane is given back
+__all__ = ["Drain", "Patience"]
 
+BATCH = 16
+"""Lanes that share a transaction."""
+LONGEST_S = 10.0
+"""How long one task goes on taking up what else is due: others want their turn, too."""
+FAILURES = (Outcome.UNKNOWN, Outcome.UNREACHED, Outcome.FAILED)
+IDLE_S, SHORT_S = 0.5, 2.0
+STEPS = 24
+"""Calls of one unit in one go."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long the drain tries."""
-
-    max_tries: int = 20
-    unknown_unit_s: float = 259_200.0
-    longest_wait_s: float = 300.0
-    longest_unknown_wait_s: float = 3600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Turn:
-    """A claimed lane and the stored call to send next."""
-
-    lane: Lane
-    call: OpenCall
+T = TypeVar("T")
 
 
 class Drain:
@@ -57,255 +49,342 @@ class Drain:
         clock: Callable[[], dt.datetime],
         by: str,
         patience: Patience | None = None,
+        per_minute: Callable[[str], int] = lambda _name: 0,
+        expects_new_units: Callable[[str], bool] = lambda _name: True,
         on_applied: Callable[[float], None] = lambda _seconds: None,
         on_trouble: Callable[..., None] = lambda **_fields: None,
+        on_told: Callable[[Connection, Sequence[tuple[str, int]]], None] = lambda _connection, _told: None,
+        on_wake: Callable[[Sequence[LaneKey]], object] = lambda _keys: None,
         is_stopping: Callable[[], bool] = lambda: False,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
-        self._is_stopping = is_stopping
+        """``on_told``: events and issues that webhooks tell of, still in their transaction. ``on_wake``: lanes that
+        became due. ``sleep``: how to wait for slots; None: really, and woken by new work.
+        """
         self._db = db
         self._destinations = destinations
         self._clock = clock
         self._by = by
         self._patience = patience or Patience()
+        self._per_minute = per_minute
+        self._expects_new_units = expects_new_units
         self._on_applied = on_applied
         self._on_trouble = on_trouble
+        self._on_told = on_told
+        self._on_wake = on_wake
+        self._is_stopping = is_stopping
+        self.sleep = sleep
+        self._windows: dict[str, _Window] = {}
+        self._making = threading.Lock()
 
     def drain(self, keys: Iterable[LaneKey]) -> None:
-        """Drain lanes: in order within each, several at once across them where the destination is far away."""
-        for name, group in groupby(sorted(set(keys)), key=lambda key: key[0]):
-            destination = self._destinations.get(name)
-            if destination is None:
-                self._on_trouble(event="destination_unknown", destination=name)
-                continue
-            some = list(group)
-            if destination.window <= 1 or len(some) == 1:
-                for key in some:
-                    self._drain_apart(key)
-                continue
-            with ThreadPoolExecutor(min(destination.window, len(some)), "drain") as pool:
-                for done in [pool.submit(self._drain_apart, key) for key in some]:
-                    done.result()
+        """Bring units to what their events want, as far as that can be done now, and what else is due with them."""
+        units: dict[str, list[str]] = {}
+        for name, unit in sorted(set(keys)):
+            units.setdefault(name, []).append(unit)
+        for name in units.keys() - self._destinations.keys():
+            self._on_trouble(event="destination_unknown", destination=name)
+        known = [
+            (self._window(name, self._destinations[name]), units[name]) for name in units if name in self._destinations
+        ]
+        if len(known) <= 1:
+            for window, some in known:
+                window.drain(some)
+            return
+        with ThreadPoolExecutor(len(known), "drain") as pool:  # none waits for another's destination
+            for done in [pool.submit(window.drain, some) for window, some in known]:
+                done.result()
 
-    def _drain_apart(self, key: LaneKey) -> None:
-        """Drain one lane; what goes wrong with it is told, and is no other lane's trouble."""
-        if self._is_stopping():
-            return  # it stays due
-        try:
-            self.drain_lane(key)
-        except Exception as error:  # noqa: BLE001  the task's edge: the lease runs out, and the sweeper rings again
-            self._on_trouble(event="drain_failed", destination=key[0], unit=key[1], error=where(error))
+    def _window(self, name: str, destination: Destination) -> "_Window":
+        with self._making:
+            window = self._windows.get(name)
+            if window is None or window.destination is not destination:
+                if window is not None:
+                    window.close()
+                window = self._windows[name] = _Window(self, destination)
+            return window
 
-    def drain_lane(self, key: LaneKey) -> None:
-        """Bring one unit to what its events want, as far as that can be done now."""
-        destination = self._destinations[key[0]]
-        turn = self._begin(key, destination)
-        for _ in range(STEPS):
-            if turn is None:
-                return
-            if self._is_stopping():
-                self._give_back(turn.lane)
-                return
-            if self._clock() > turn.lane.lease_until - dt.timedelta(seconds=DEADLINE_S):
-                return  # we stood still for too long: the next holder sends the same key and the same bytes
-            started_at = self._clock()
-            reply = destination.send(_request(turn.call), key=turn.call.key, deadline_s=DEADLINE_S)
-            turn = self._advance(turn, reply, destination, started_at)
-        if turn is not None:
-            with self._db.write() as connection:
-                self._retry_later(connection, turn.lane, "many calls at once")
-
-    def _give_back(self, lane: Lane) -> None:
-        """Give a lane back, still due: the next holder sends the stored call."""
-        with self._db.write() as connection:
-            lanes.release(connection, lane, due_at=self._clock(), tries=lane.tries)
-
-    def _begin(self, key: LaneKey, destination: Destination) -> _Turn | None:
-        now = self._clock()
-        with self._db.write() as connection:
-            lane = lanes.claim(connection, key, now=now, by=self._by, grace_s=DEADLINE_S)
-            if lane is None:
-                return None
-            if lane.shown.get("exists") is False:  # it may be there by now
-                lane = replace(lane, shown={})
-            return self._plan(connection, lane, destination, now)
-
-    def _advance(self, turn: _Turn, reply: Reply, destination: Destination, started_at: dt.datetime) -> _Turn | None:
-        now = self._clock()
-        with self._db.write() as connection:
-            lane = lanes.renew(connection, turn.lane, now=now)
-            if lane is None:
-                return None  # another hand has the lane, and sends this call again under its key
-            lanes.record_attempt(connection, turn.call, reply, started_at=started_at, ended_at=now, by=self._by)
-            if reply.outcome not in (Outcome.APPLIED, Outcome.NOT_FOUND):
-                self._on_trouble(event="call_" + reply.outcome, lane=lane, call=turn.call, reply=reply)
-            return self._settle(connection, lane, turn.call, reply, destination, now)
-
-    def _settle(
-        self,
-        connection: Connection,
-        lane: Lane,
-        call: OpenCall,
-        reply: Reply,
-        destination: Destination,
-        now: dt.datetime,
-    ) -> _Turn | None:
-        """Act on an answer: one branch for each outcome of ``worker/calls.py``."""
-        match reply.outcome:
-            case Outcome.APPLIED:
-                lanes.end_calls(connection, [call.id], "done", now=now)
-                made = order.Call(verb=Verb(call.verb), writes=call.writes, sources=call.sources)
-                shown = order.confirmed(lane.shown, made, created=reply.created or made.verb is Verb.CREATE)
-                lane = replace(self._shows(connection, lane, shown, now), tries=0)
-                return self._plan(connection, lane, destination, now)
-            case Outcome.UNKNOWN | Outcome.UNREACHED:
-                if reply.outcome is Outcome.UNKNOWN:
-                    uncertain = dict.fromkeys(call.sources.values(), (State.UNCERTAIN, None))
-                    lanes.move_events(connection, uncertain, now=now, detail=f"no answer: {reply.message}")
-                return self._retry_later(connection, lane, f"destination is down: {reply.message}")
-        self._drop_open_calls(connection, lane, call, now)
-        if call.tries:  # an earlier sending had no answer and may have taken effect: nobody knows what is there
-            lane = self._shows(connection, lane, _forget(lane.shown, call), now)
-        match reply.outcome:
-            case Outcome.NOT_FOUND if call.verb not in (Verb.MOVE_IN, Verb.CREATE):
-                lane = self._shows(connection, lane, {"exists": False}, now)
-                return self._plan(connection, lane, destination, now)
-            case Outcome.REJECTED | Outcome.SOURCE_CONFLICT | Outcome.NOT_FOUND:
-                refused = dict.fromkeys(_culprits(call, reply), (State.REJECTED, str(reply.outcome)))
-                lanes.move_events(connection, refused, now=now, detail=reply.message)
-                return self._plan(connection, lane, destination, now, alone=len(refused) == 0)
-            case Outcome.LIMITED | Outcome.UNAUTHORIZED:
-                return self._pause(connection, lane, reply, now)
-            case _:  # FAILED, KEY_REUSED: again under the next generation, not for ever
-                so_often = lanes.count_attempts(connection, call.base, reply.outcome)
-                if so_often >= (2 if reply.outcome is Outcome.KEY_REUSED else self._patience.max_tries):
-                    held = dict.fromkeys(call.sources.values(), (State.HELD, str(Hold.TRIES_EXHAUSTED)))
-                    lanes.move_events(connection, held, now=now, detail=reply.message)
-                    return self._plan(connection, lane, destination, now)
-                return self._retry_later(connection, lane, reply.message)
-
-    def _plan(
-        self, connection: Connection, lane: Lane, destination: Destination, now: dt.datetime, *, alone: bool = False
-    ) -> _Turn | None:
-        """Store the calls that are due and return the first; None, and the lane given back, when there is none.
-
-        ``alone``: a patch that carried several events was refused without naming a field; send one event's at a time.
-        """
-        key = (lane.destination, lane.crm_unit_id)
-        waiting = lanes.open_calls(connection, key)
-        if waiting and not _is_stale(waiting[0], now):
-            return _Turn(lane=lane, call=waiting[0])
-        if waiting:
-            lanes.end_calls(connection, [call.id for call in waiting], "abandoned", now=now)
-            lane = self._shows(connection, lane, _forget(lane.shown, waiting[0]), now)
-        found = lanes.lane_events(connection, key)
-        changes = order.judge(found, now)
-        lanes.move_events(connection, changes, now=now)
-        found = [replace(e, state=changes[e.id][0], reason=changes[e.id][1]) if e.id in changes else e for e in found]
-        wanted = order.fold(order.counting(found, now))
-        due = order.difference(wanted, lane.shown)
-        states = order.settle(found, wanted, lane.shown, now)
-        lanes.move_events(connection, {event_id: (state, None) for event_id, state in states.items()}, now=now)
-        for event in found:
-            if states.get(event.id) is State.APPLIED and event.received_at is not None:
-                self._on_applied((now - event.received_at).total_seconds())
-        if not due:
-            return self._finish(connection, lane, found, wanted, now)
-        if alone:
-            due = [order.alone(due[0])]
-        stored: list[OpenCall] = []
-        for call in due:
-            base = order.key_base(lane.company, lane.destination, lane.crm_unit_id, call, found)
-            generation = lanes.next_generation(connection, base)
-            stored.append(
-                lanes.store_call(
-                    connection,
-                    lane,
-                    call,
-                    request=destination.render(call.verb, lane.crm_unit_id, call.writes),
-                    base=base,
-                    generation=generation,
-                    key=order.derive_key(base, generation),
-                    now=now,
-                )
-            )
-        return _Turn(lane=lane, call=stored[0])
-
-    def _finish(
-        self,
-        connection: Connection,
-        lane: Lane,
-        found: list[order.UnitEvent],
-        wanted: order.Fold,
-        now: dt.datetime,
-    ) -> None:
-        key = (lane.destination, lane.crm_unit_id)
-        due_at = order.next_due(found, now)
-        if lane.shown.get("exists") is False and wanted.sources:
-            before = now - dt.timedelta(seconds=self._patience.unknown_unit_s)
-            detail = "the destination does not know this unit, and no move-in for it has come"
-            lanes.hold_overdue(connection, key, before=before, reason=Hold.UNKNOWN_UNIT, detail=detail)
-            return self._retry_later(connection, lane, detail, longest_s=self._patience.longest_unknown_wait_s)
-        lanes.release(connection, lane, due_at=due_at, tries=0)
-        return None
-
-    def _shows(self, connection: Connection, lane: Lane, shown: Mapping[str, object], now: dt.datetime) -> Lane:
-        lanes.save(connection, lane, shown=shown, now=now)
-        return replace(lane, shown=shown)
-
-    def _drop_open_calls(self, connection: Connection, lane: Lane, call: OpenCall, now: dt.datetime) -> None:
-        lanes.end_calls(connection, [call.id], "refused", now=now)
-        rest = lanes.open_calls(connection, (lane.destination, lane.crm_unit_id))
-        lanes.end_calls(connection, [other.id for other in rest], "abandoned", now=now)
-
-    def _pause(self, connection: Connection, lane: Lane, reply: Reply, now: dt.datetime) -> None:
-        """Stop asking a destination that told us to stay away, for every worker."""
-        limited = reply.outcome is Outcome.LIMITED
-        until = now + dt.timedelta(seconds=reply.retry_after_s or 60.0) if limited else None
-        lanes.pause(
-            connection,
-            "destination",
-            lane.destination,
-            reason=f"{reply.status}: {reply.message}",
-            actor="gatepost",
-            now=now,
-            until=until,
+    # What a window needs of its process.
+    def make_turns(self, destination: Destination) -> Turns:
+        """Return what takes the turns at a destination."""
+        return Turns(
+            destination,
+            by=self._by,
+            patience=self._patience,
+            expects_new_units=self._expects_new_units(destination.name),
         )
-        lanes.note_waiting(connection, (lane.destination, lane.crm_unit_id), f"destination paused: {reply.message}")
-        lanes.release(connection, lane, due_at=until or now, tries=lane.tries)
 
-    def _retry_later(self, connection: Connection, lane: Lane, detail: str, *, longest_s: float | None = None) -> None:
-        longest_s = longest_s or self._patience.longest_wait_s
-        wait_s = min(2.0 ** min(lane.tries, 20), longest_s) * random.uniform(0.5, 1.5)  # noqa: S311
-        lanes.note_waiting(connection, (lane.destination, lane.crm_unit_id), detail)
-        due_at = self._clock() + dt.timedelta(seconds=wait_s)
-        lanes.release(connection, lane, due_at=due_at, tries=lane.tries + 1)
+    @property
+    def db(self) -> Database:
+        return self._db
+
+    @property
+    def clock(self) -> Callable[[], dt.datetime]:
+        return self._clock
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._is_stopping()
+
+    def slots(self, name: str, wanted: int) -> gates.Slots:
+        """Take slots for calls that leave now; none while the destination is paused or its circuit open."""
+        now, per_minute = self._clock(), self._per_minute(name)
+        with self._db.read() as connection:
+            until = pauses.sending_paused_until(connection, name, now)
+            if until is not None:
+                return gates.Slots(count=0, again_at=until)
+            if per_minute == 0 and gates.lets_through(connection, name):
+                return gates.Slots(count=wanted)
+        with self._db.write() as connection:
+            return gates.take(connection, name, wanted, per_minute=per_minute, now=now)
+
+    def note_health(self, name: str, replies: Sequence[Reply]) -> None:
+        """Open the destination's circuit after so many failures in a row, close it once it answers."""
+        if not replies:
+            return
+        now, failed = self._clock(), [reply for reply in replies if reply.outcome in FAILURES]
+        with self._db.read() as connection:
+            if len(failed) < len(replies) and gates.is_sound(connection, name):
+                return
+        with self._db.write() as connection:
+            if len(failed) < len(replies):
+                if gates.note_answer(connection, name, now=now):
+                    close_issue(connection, IssueKind.DESTINATION_DOWN, name, now=now, note="it answers again")
+                    self._on_trouble(event="circuit_closed", destination=name)
+                return
+            opened = [gates.note_failure(connection, name, now=now) for _ in failed]
+            if any(opened):
+                issue_id, is_new = open_issue(connection, silent_destination(name, failed[-1].message), now=now)
+                self.tell(connection, [("issue.opened", issue_id)] if is_new else [])
+                self._on_trouble(event="circuit_opened", destination=name)
+
+    def close(self) -> None:
+        """End the threads."""
+        for window in self._windows.values():
+            window.close()
+
+    def is_limited(self, name: str) -> bool:
+        """Say whether the calls of a minute are counted."""
+        return self._per_minute(name) > 0
+
+    def trouble(self, **fields: object) -> None:
+        """Tell of trouble."""
+        self._on_trouble(**fields)
+
+    def tell(self, connection: Connection, told: Sequence[tuple[str, int]]) -> None:
+        """Store what webhooks tell with what they tell of."""
+        if told:
+            self._on_told(connection, told)
+
+    def finish(self, after: After) -> None:
+        """Do what follows a transaction that is through."""
+        for seconds in after.applied_s:
+            self._on_applied(seconds)
+        for fields in after.troubles:
+            self._on_trouble(**fields)
+        if after.settled:
+            with self._db.read() as connection:
+                waits = lanes.has_dependents(connection, after.settled)
+            if waits:
+                with self._db.write() as connection:
+                    keys = lanes.wake_dependents(connection, after.settled, now=self._clock())
+                self._on_wake(keys)
 
 
-def _request(call: OpenCall) -> Request:
-    return Request(method=call.method, path=call.path, body=call.body)
+@dataclass(slots=True, kw_only=True)
+class _Flight:
+    """A call on its way."""
+
+    turn: Turn
+    started_at: dt.datetime
+    steps: int
 
 
-def _is_stale(call: OpenCall, now: dt.datetime) -> bool:
-    """Say whether a call of unknown outcome is given up for one under the next generation."""
-    return call.tries >= SAME_KEY_TRIES or now - call.created_at > dt.timedelta(seconds=REMEMBERED_S)
+class _Window:
+    """The calls in flight of one destination in this process."""
 
+    def __init__(self, drain: Drain, destination: Destination) -> None:
+        self._drain = drain
+        self.destination = destination
+        self._turns = drain.make_turns(destination)
+        self._name = destination.name
+        self._size = max(destination.window, 1)
+        self._pool: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
+        self._asked: deque[str] = deque()
+        self._is_running = False
+        self._bell: Future[Reply | None] = Future()
+        self._looked_at: dt.datetime | None = None
 
-def _forget(shown: Mapping[str, object], call: OpenCall) -> dict[str, object]:
-    """Return what is still known when a call's outcome never came to light."""
-    doubtful = set(call.writes)
-    if call.verb != Verb.PATCH:
-        doubtful |= {*order.VACANT, *order.CLEARED, "exists"}
-    return {name: value for name, value in shown.items() if name not in doubtful}
+    def drain(self, units: Sequence[str]) -> None:
+        """Drain units, and what else is due; if a loop runs already it takes them over."""
+        with self._lock:
+            self._asked.extend(units)
+            if self._is_running:
+                if not self._bell.done():
+                    self._bell.set_result(None)
+                return
+            self._is_running = True
+        try:
+            self._run()
+        except BaseException:
+            with self._lock:
+                self._is_running = False
+                self._asked.clear()
+            raise
 
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
 
-def _culprits(call: OpenCall, reply: Reply) -> list[int]:
-    """Return the events whose values a refusal names; all of them for a call with one source; none when unsaid."""
-    sources = sorted(set(call.sources.values()))
-    if len(sources) <= 1 or reply.outcome is not Outcome.REJECTED:
-        return sources
-    try:
-        errors = json.loads(reply.body).get("errors")
-    except (ValueError, AttributeError):
-        return []
-    named = {str(field).rpartition(".")[2] for field in errors} if isinstance(errors, dict) else set()
-    return sorted({source for name, source in call.sources.items() if name in named})
+    def _run(self) -> None:
+        ends_at = self._drain.clock() + dt.timedelta(seconds=LONGEST_S)
+        flights: dict[Future[Reply | None], _Flight] = {}
+        refused: set[str] = set()
+        while True:
+            goes_on = not self._drain.is_stopping and self._drain.clock() < ends_at
+            room = self._size - len(flights)
+            again_at = self._take_up(flights, refused, room) if goes_on and room > 0 else None
+            if flights:
+                wait([*flights, self._bell], return_when=FIRST_COMPLETED)
+                self._land([future for future in flights if future.done()], flights)
+            elif self._may_end(goes_on=goes_on, again_at=again_at):
+                return
+            if self._bell.done():
+                self._bell = Future()
+
+    def _may_end(self, *, goes_on: bool, again_at: dt.datetime | None) -> bool:
+        """Say whether there is nothing more to do, and end; for slots that come soon we wait."""
+        if goes_on and again_at is not None:
+            before = self._drain.clock()
+            wait_s = (again_at - before).total_seconds()
+            if wait_s <= SHORT_S:
+                if self._drain.sleep is not None:
+                    self._drain.sleep(wait_s)
+                else:
+                    wait([self._bell], timeout=max(wait_s, 0.001))
+                if self._drain.clock() > before:
+                    return False
+        with self._lock:
+            if goes_on and again_at is None and self._asked:
+                return False
+            self._asked.clear()
+            self._is_running = False
+            return True
+
+    def _take_up(
+        self, flights: dict[Future[Reply | None], _Flight], refused: set[str], room: int
+    ) -> dt.datetime | None:
+        """Claim what comes next and let its calls leave; return when to ask for slots again, if there were too few."""
+        units = self._next(refused, min(room, BATCH))
+        if not units:
+            return None
+        slots = self._drain.slots(self._name, len(units))
+        now = self._drain.clock()
+        taken = sorted(units[: slots.count])
+
+        def begin(connection: Connection, unit: str, after: After) -> Turn | None:
+            return self._turns.begin(connection, (self._name, unit), after, now=now)
+
+        for unit, turn in zip(taken, self._together(taken, begin), strict=True):
+            if turn is None:
+                refused.add(unit)  # nothing to do, or in another's hand
+            else:
+                self._leave(turn, flights, steps=0)
+        return slots.again_at
+
+    def _next(self, refused: set[str], limit: int) -> list[str]:
+        """Return units to claim: those that were asked for, or, where calls are counted, the most urgent ones."""
+        units: list[str] = []
+        with self._lock:
+            if self._drain.is_limited(self._name):
+                self._looked_at = None if self._asked else self._looked_at
+                self._asked.clear()
+            while self._asked and len(units) < limit:
+                units.append(self._asked.popleft())
+        now = self._drain.clock()
+        if units or (self._looked_at is not None and now < self._looked_at + dt.timedelta(seconds=IDLE_S)):
+            return list(dict.fromkeys(units))
+        with self._drain.db.read() as connection:
+            found = lanes.due(connection, self._name, now=now, limit=limit + len(refused))
+        units = [unit for unit in found if unit not in refused][:limit]
+        self._looked_at = None if units else now
+        return units
+
+    def _together(self, items: Sequence[T], act: Callable[[Connection, T, After], Turn | None]) -> list[Turn | None]:
+        """Act on several units in one transaction; if it fails, on each alone: one unit is no other's trouble."""
+        if not items:
+            return []
+        after = After()
+        try:
+            with self._drain.db.write() as connection:
+                turns = [act(connection, item, after) for item in items]
+                self._drain.tell(connection, after.told)
+        except Exception as error:  # noqa: BLE001  the task's edge: the lease runs out, and the sweeper rings again
+            if len(items) > 1:
+                return [turn for item in items for turn in self._together([item], act)]
+            self._drain.trouble(event="drain_failed", destination=self._name, unit="", error=where(error))
+            return [None]
+        self._drain.finish(after)
+        return turns
+
+    def _leave(self, turn: Turn, flights: dict[Future[Reply | None], _Flight], *, steps: int) -> None:
+        """Send a call, in a thread where several may be in flight."""
+        flight = _Flight(turn=turn, started_at=self._drain.clock(), steps=steps)
+        if self._size > 1:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._size, f"drain-{self._name}")
+            flights[self._pool.submit(self._send, turn)] = flight
+            return
+        future: Future[Reply | None] = Future()
+        flights[future] = flight
+        try:
+            future.set_result(self._send(turn))
+        except Exception as error:  # noqa: BLE001  as a thread would keep it
+            future.set_exception(error)
+
+    def _send(self, turn: Turn) -> Reply | None:
+        """Send a call once, or ask for its job; None when its lease has too little time left."""
+        if self._drain.clock() > turn.lane.lease_until - dt.timedelta(seconds=DEADLINE_S):
+            return None  # we stood still for too long: the next holder sends the same key and the same bytes
+        if turn.call.job is not None:
+            return self.destination.ask(turn.call.job, deadline_s=DEADLINE_S)
+        return self.destination.send(request_of(turn.call), key=turn.call.key, deadline_s=DEADLINE_S)
+
+    def _land(self, landed: Sequence[Future[Reply | None]], flights: dict[Future[Reply | None], _Flight]) -> None:
+        """Settle answers, and let the next calls of their units leave."""
+        answered: list[tuple[_Flight, Reply]] = []
+        for future in landed:
+            flight, error = flights.pop(future), future.exception()
+            if error is not None:  # the lease runs out, and the sweeper rings again
+                unit = flight.turn.lane.crm_unit_id
+                self._drain.trouble(event="drain_failed", destination=self._name, unit=unit, error=where(error))
+                continue
+            reply = future.result()
+            if reply is not None:
+                answered.append((flight, reply))
+        answered.sort(key=lambda pair: pair[0].turn.lane.crm_unit_id)
+        now = self._drain.clock()
+
+        def advance(connection: Connection, pair: tuple[_Flight, Reply], after: After) -> Turn | None:
+            flight, reply = pair
+            return self._turns.advance(connection, flight.turn, reply, after, started_at=flight.started_at, now=now)
+
+        turns = self._together(answered, advance)
+        self._drain.note_health(self._name, [reply for _, reply in answered])
+        for (flight, _), turn in zip(answered, turns, strict=True):
+            if turn is not None:
+                self._follow(turn, flight, flights)
+
+    def _follow(self, turn: Turn, flight: _Flight, flights: dict[Future[Reply | None], _Flight]) -> None:
+        """Let the next call of a unit leave; where it may not, the lane is given back, still due."""
+        if flight.steps + 1 >= STEPS:
+            with self._drain.db.write() as connection:
+                self._turns.postpone(connection, turn.lane, "many calls at once", now=self._drain.clock())
+            return
+        if not self._drain.is_stopping and self._drain.slots(self._name, 1).count:
+            self._leave(turn, flights, steps=flight.steps + 1)
+            return
+        with self._drain.db.write() as connection:
+            self._turns.give_back(connection, turn.lane, due_at=self._drain.clock())

@@ -8,20 +8,20 @@ import datetime as dt
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from zoneinfo import ZoneInfo
 
-from parsers import Outcome, Reading, RuleSet
-from parsers.events import Event
+from sqlalchemy.engine import Connection
+
+from parsers import RuleSet
 from worker.log import where
-from worker.order import Hold, State
-from worker.reading import read_for
-from worker.settings import Mailbox
-from worker.store import lanes, mails
+from worker.numbers import hold_by_number, note_numbers
+from worker.settings import Guards, Mailbox
+from worker.store import mails, pauses
 from worker.store.database import Database
 from worker.store.lanes import LaneKey
-from worker.store.mails import MailHold, MailState, NewMail, Verdict
+from worker.store.mails import MailHold, MailState, Verdict
+from worker.tenancies import find_units
+from worker.verdict import judge_mail
 
-POSTMASTER = "postmaster"
 TRIES = 5
 
 # Header fields that a relay adds on top: the same mail by another path differs in these alone.
@@ -44,9 +44,12 @@ class Ingest:
         clock: Callable[[], dt.datetime],
         clock_skew_s: float,
         on_read: Callable[[Verdict], None] = lambda _verdict: None,
+        on_told: Callable[[Connection, Sequence[tuple[str, int | str]]], None] = lambda _connection, _told: None,
         on_trouble: Callable[..., None] = lambda **_fields: None,
         is_stopping: Callable[[], bool] = lambda: False,
+        guards: Callable[[], Guards] = Guards,
     ) -> None:
+        self._guards = guards
         self._is_stopping = is_stopping
         self._db = db
         self._mailboxes = mailboxes
@@ -54,6 +57,7 @@ class Ingest:
         self._clock = clock
         self._skew = dt.timedelta(seconds=clock_skew_s)
         self._on_read = on_read
+        self._on_told = on_told
         self._on_trouble = on_trouble
 
     def ingest(self, mail_ids: Iterable[str]) -> list[LaneKey]:
@@ -75,16 +79,26 @@ class Ingest:
             mail = mails.load_new(connection, mail_id)
             if mail is None:
                 return []
-            paused = {kind: lanes.paused_names(connection, kind, now) for kind in ("mailbox", "pack", "rule")}
+            paused = {kind: pauses.paused_names(connection, kind, now) for kind in ("mailbox", "pack", "rule")}
             digest = content_digest(mail.raw)
             repeat_of = mails.seen_before(connection, mailbox=mail.mailbox, digest=digest, not_id=mail.id)
         if mail.mailbox in paused["mailbox"]:
             return self._postpone(mail.id, "mailbox is paused", tries=mail.tries)
-        verdict = self._judge(mail, digest, repeat_of)
+        verdict = judge_mail(
+            mail,
+            self._mailboxes().get(mail.mailbox),
+            self._rules(),
+            skew=self._skew,
+            digest=digest,
+            repeat_of=repeat_of,
+        )
         if verdict.rule and (verdict.rule in paused["rule"] or verdict.rule.partition("/")[0] in paused["pack"]):
             return self._postpone(mail.id, f"{verdict.rule} is paused", tries=mail.tries)
         with self._db.write() as connection:
-            keys = mails.store_verdict(connection, verdict, now=self._clock())
+            now = self._clock()
+            verdict = hold_by_number(connection, find_units(connection, verdict), self._guards(), now=now)
+            keys = mails.store_verdict(connection, verdict, now=now)
+            self._tell(connection, verdict, note_numbers(connection, verdict, now=now))
         self._on_read(verdict)
         return keys
 
@@ -102,7 +116,18 @@ class Ingest:
         verdict = Verdict(mail_id=mail_id, state=MailState.HELD, reason=MailHold.UNREADABLE, detail=detail)
         with self._db.write() as connection:
             mails.store_verdict(connection, verdict, now=self._clock())
+            self._tell(connection, verdict, None)
         self._on_read(verdict)
+
+    def _tell(self, connection: Connection, verdict: Verdict, issue: tuple[int, bool] | None) -> None:
+        """Store what webhooks tell with what they tell of: a held mail, and an issue that is new."""
+        told: list[tuple[str, int | str]] = []
+        if verdict.state is MailState.HELD:
+            told.append(("mail.held", verdict.mail_id))
+        if issue is not None and issue[1]:
+            told.append(("issue.opened", issue[0]))
+        if told:
+            self._on_told(connection, told)
 
     def _postpone(self, mail_id: str, detail: str, *, tries: int) -> list[LaneKey]:
         due_at = self._clock() + dt.timedelta(seconds=min(5.0 * 2**tries, 300.0))
@@ -110,92 +135,8 @@ class Ingest:
             mails.postpone(connection, mail_id, due_at=due_at, detail=detail, tries=tries)
         return []
 
-    def _judge(self, mail: NewMail, digest: str, repeat_of: str | None) -> Verdict:
-        if mail.mailbox == POSTMASTER:
-            return Verdict(
-                mail_id=mail.id, state=MailState.HELD, reason=MailHold.UNMATCHED, detail="mail for the postmaster"
-            )
-        mailbox = self._mailboxes().get(mail.mailbox)
-        if mailbox is None:
-            detail = "its mailbox is no longer in the configuration; put it back and `gatepost mail retry`"
-            return Verdict(mail_id=mail.id, state=MailState.HELD, reason=MailHold.UNMATCHED, detail=detail)
-        rules = self._rules()
-        reading, read, admission = read_for(mail.raw, rules, mailbox, mail.evidence)
-        if repeat_of is not None and reading.outcome in (Outcome.EVENTS, Outcome.IGNORED):
-            state, detail = MailState.DUPLICATE, f"the same bytes as mail {repeat_of}, which was read"
-        else:
-            state, detail = _state_of(reading), reading.reason
-        reason = MailHold(reading.outcome) if state is MailState.HELD else None
-        if state is MailState.PARSED and read and not _is_current(reading, mailbox, read.date):
-            state, reason = MailState.HELD, MailHold.PACK_NOT_CURRENT
-            detail = f"the mailbox reads {reading.rule} at other dates only; change `from` or `until` of its pack"
-        event_state, event_reason, event_detail = self._guard(reading.events, mailbox, mail.received_at)
-        return Verdict(
-            mail_id=mail.id,
-            state=state,
-            reason=reason,
-            detail=detail,
-            rule=reading.rule,
-            rule_set=reading.rule_set,
-            subject=_storable(read.subject) if read else None,
-            from_address=_storable(read.from_address) if read else None,
-            message_id=_storable(read.message_id) if read else None,
-            mailed_at=read.date if read else None,
-            digest=digest,
-            reading={**reading.to_json(), "trace": reading.trace, "proof": admission.proof},
-            events=() if state is not MailState.PARSED else reading.events,
-            company=mailbox.company,
-            mailbox=mailbox.address,
-            location=mailbox.location,
-            destination=mailbox.destination,
-            timezone=mailbox.timezone,
-            received_at=mail.received_at,
-            event_state=event_state,
-            event_reason=event_reason,
-            event_detail=event_detail,
-        )
-
-    def _guard(
-        self, events: Sequence[Event], mailbox: Mailbox, received_at: dt.datetime
-    ) -> tuple[State, str | None, str | None]:
-        """Return the state in which the events of a mail begin."""
-        if mailbox.mode != "apply":
-            return State.HELD, Hold.REVIEW, f"the mailbox is in mode {mailbox.mode}"
-        latest = received_at + self._skew
-        stated = {event.effective_at for event in events if event.on == event.effective_at.date()}
-        if any(e.mailed_at > latest or (e.effective_at > latest and e.effective_at not in stated) for e in events):
-            return State.HELD, Hold.CLOCK, "it says that it happened after it was received; check its Date"
-        pattern = mailbox.unit_pattern
-        if pattern and not all(re.fullmatch(pattern, event.unit) for event in events):
-            return State.HELD, Hold.UNKNOWN_UNIT, f"no unit of {mailbox.location} looks like that: {pattern}"
-        return State.WAITING, None, None
-
-
-def _is_current(reading: Reading, mailbox: Mailbox, mailed_at: dt.datetime | None) -> bool:
-    """Say whether the mailbox reads the pack at the date of the mail, in the site's calendar."""
-    if mailed_at is None:
-        return True
-    day = mailed_at.astimezone(ZoneInfo(mailbox.timezone)).date()
-    pack = (reading.rule or "").partition("/")[0]
-    return all(use.holds(day) for use in mailbox.pms if use.name == pack)
-
-
-def _storable(text: str | None) -> str | None:
-    """Return a header's text as every database takes it: without NUL and lone surrogates."""
-    return None if text is None else text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
-
 
 def content_digest(raw: bytes) -> str:
     """Return the digest of a message below the trace fields that relays put on top of it."""
     trace = _TRACE.match(raw)
     return hashlib.sha256(raw[trace.end() :] if trace else raw).hexdigest()
-
-
-def _state_of(reading: Reading) -> MailState:
-    match reading.outcome:
-        case Outcome.EVENTS:
-            return MailState.PARSED
-        case Outcome.IGNORED:
-            return MailState.IGNORED
-        case _:
-            return MailState.HELD

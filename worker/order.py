@@ -2,18 +2,17 @@
 
 Pure. A unit is the fold of its events in moment order, so any order, repetition or delay of arrival ends alike
 (architecture: moments, fold, difference). ``Shown`` holds what the destination has confirmed; a name that is absent
-there is unknown. The tenancy is one register; each of the seven facts is one.
+there is unknown. The tenancy is one register; each of the seven facts is one. ``worker/guard.py`` says which events
+take part at all.
 """
 
 import datetime as dt
-import hashlib
-from base64 import b32encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
-from parsers.events import FACTS, PLACE, TENANCY, Kind, Value, canonical
-from worker.calls import CLEARED, Verb
+from parsers.events import FACTS, PLACE, TENANCY, Kind, Value
+from worker.calls import CLEARED, Manners, Verb
 
 
 class State(StrEnum):
@@ -40,6 +39,9 @@ class Hold(StrEnum):
     TENANT_MISMATCH = "tenant_mismatch"
     CLOCK = "clock"
     REVIEW = "review"
+    SURGE = "surge"
+    FLIPS = "flips"
+    NO_EARLIER_VALUE = "no_earlier_value"
     TRIES_EXHAUSTED = "tries_exhausted"
 
 
@@ -62,6 +64,10 @@ class UnitEvent:
     received_at: dt.datetime | None = None
     told_at: dt.datetime | None = None
     """When it was last told so; None: told once. Of two revisions the one that was told last wins."""
+    on_date: str = ""
+    """The day at the site on which it happened, as YYYY-MM-DD; empty when nobody asks for it."""
+    is_blocked: bool = False
+    """True while it waits for the other half of a transfer."""
 
     @property
     def moment(self) -> tuple[dt.datetime, dt.datetime, str, int, str]:
@@ -72,6 +78,13 @@ Shown = Mapping[str, Value]
 """``exists``, ``occupied``, the tenancy and the facts, as far as the destination has confirmed them."""
 
 VACANT: Mapping[str, Value] = {"occupied": False, **dict.fromkeys(TENANCY)}
+UNTOUCHED: Mapping[str, Value] = {**CLEARED, "pms_status_raw": None, **VACANT}
+"""What a unit holds that was just created."""
+
+PLAIN = Manners()
+NOTHING: Mapping[str, Value] = {}
+ORIGIN = 0
+"""Stands for an event id where no event asks for a value: what was there before any of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +92,9 @@ class Fold:
     """What is wanted, and which event wants it."""
 
     values: Mapping[str, Value]
-    """Wanted value by name; a name that no event speaks of is absent."""
+    """Wanted value by name; a name that no event speaks of, and whose origin is unknown, is absent."""
     sources: Mapping[str, int]
-    """Event id by name; the tenancy stands under ``occupied``."""
+    """Event id by name; the tenancy stands under ``occupied``. A value of the origin has none."""
     place: Mapping[str, Value] = field(default_factory=dict[str, Value])
     """Name and location of the unit, as the last move-in gave them; empty when no move-in is known."""
 
@@ -99,7 +112,7 @@ class Call:
 
 def counts(event: UnitEvent, now: dt.datetime) -> bool:
     """Say whether an event takes part in the fold: let in, and due."""
-    return event.state in LET_IN and event.effective_at <= now
+    return event.state in LET_IN and event.effective_at <= now and not event.is_blocked
 
 
 def counting(events: Iterable[UnitEvent], now: dt.datetime) -> list[UnitEvent]:
@@ -127,23 +140,24 @@ def counting(events: Iterable[UnitEvent], now: dt.datetime) -> list[UnitEvent]:
     return [*due, *(event for event in along if event is arrival or event.kind is Kind.PATCH)]
 
 
-def fold(ordered: Sequence[UnitEvent], reset: Mapping[str, Value] = CLEARED) -> Fold:
-    """Fold events that count, in moment order. ``reset``: the facts that the destination's move-out clears.
+def fold(ordered: Sequence[UnitEvent], manners: Manners = PLAIN, origin: Mapping[str, Value] = NOTHING) -> Fold:
+    """Fold events that count, in moment order, on what was there before them, as the destination's tenancy goes.
 
     An unknown occupancy before a move-out is taken for occupied: a PMS reports the end of a tenancy that there was.
     """
-    values: dict[str, Value] = {}
+    values: dict[str, Value] = dict(origin)
     sources: dict[str, int] = {}
     place: dict[str, Value] = {}
     for event in ordered:
-        if event.kind is Kind.MOVE_IN or (event.kind is Kind.SNAPSHOT and _states_tenancy(event.body)):
-            values.update({"occupied": True, **{name: event.body.get(name) for name in TENANCY}})
-            sources["occupied"] = event.id
+        if begins_tenancy(event):
+            values.update({**manners.move_in_clears, "occupied": True})
+            values.update({name: event.body.get(name) for name in TENANCY})
+            sources.update(dict.fromkeys((*manners.move_in_clears, "occupied"), event.id))
             place.update({name: event.body[name] for name in PLACE if name in event.body})
-        elif event.kind is Kind.MOVE_OUT or (event.kind is Kind.SNAPSHOT and event.body.get("occupied") is False):
+        elif ends_tenancy(event):
             if values.get("occupied") is not False:
-                values.update(reset)
-                sources.update(dict.fromkeys(reset, event.id))
+                values.update(manners.move_out_clears)
+                sources.update(dict.fromkeys(manners.move_out_clears, event.id))
             values.update(VACANT)
             sources["occupied"] = event.id
         for name in FACTS:
@@ -153,16 +167,41 @@ def fold(ordered: Sequence[UnitEvent], reset: Mapping[str, Value] = CLEARED) -> 
     return Fold(values=values, sources=sources, place=place)
 
 
-def _states_tenancy(body: Mapping[str, Value]) -> bool:
+def begins_tenancy(event: UnitEvent) -> bool:
+    """Say whether an event begins a tenancy. A row of a report that names no tenant never does."""
+    if event.kind is not Kind.SNAPSHOT:
+        return event.kind is Kind.MOVE_IN
+    body = event.body
     return body.get("occupied") is True and bool(body.get("pms_tenant_id")) and bool(body.get("move_in_date"))
 
 
-def difference(wanted: Fold, shown: Shown, *, reset: Mapping[str, Value] = CLEARED) -> list[Call]:
+def ends_tenancy(event: UnitEvent) -> bool:
+    """Say whether an event ends a tenancy."""
+    return event.kind is Kind.MOVE_OUT or (event.kind is Kind.SNAPSHOT and event.body.get("occupied") is False)
+
+
+def taken(wanted: Fold, manners: Manners) -> tuple[Fold, Mapping[str, int]]:
+    """Return what of the wanted a destination takes, and what it does not: event id by name."""
+    tenancy = Verb.MOVE_IN if wanted.values.get("occupied") else Verb.MOVE_OUT
+    dropped = {
+        name: source
+        for name, source in wanted.sources.items()
+        if (tenancy not in manners.verbs if name == "occupied" else name not in manners.facts)
+    }
+    if not dropped:
+        return wanted, dropped
+    gone = {*dropped, *(VACANT if "occupied" in dropped else ())}
+    values = {name: value for name, value in wanted.values.items() if name not in gone}
+    sources = {name: source for name, source in wanted.sources.items() if name not in dropped}
+    return Fold(values=values, sources=sources, place=wanted.place), dropped
+
+
+def difference(wanted: Fold, shown: Shown, manners: Manners = PLAIN) -> list[Call]:
     """Return the calls, at most three, that bring what is shown to what is wanted, in the order to send them.
 
     Empty when nothing differs, or when the destination does not know the unit and no move-in is known: nothing but a
-    move-in ever creates a unit. A tenant who must stay outside is never let in on the way: into a vacant unit, the
-    facts go first and the move-in last.
+    move-in ever creates a unit. A tenant who must stay outside is never let in on the way: then, and into a vacant
+    unit, the facts go first and the move-in last.
     """
     missing = shown.get("exists") is False
     if missing and not wanted.place:
@@ -170,31 +209,44 @@ def difference(wanted: Fold, shown: Shown, *, reset: Mapping[str, Value] = CLEAR
     tenancy = _tenancy_call(wanted, missing=missing) if _tenancy_differs(wanted, shown) else None
     if tenancy is None:
         return _patches(wanted, shown)
+    if tenancy.verb not in manners.verbs:
+        return []  # a unit that cannot be created vacant: it waits until somebody moves in
     if tenancy.verb is not Verb.MOVE_IN:
-        return [tenancy, *_patches(wanted, confirmed(shown, tenancy, created=missing, reset=reset))]
+        return [tenancy, *_patches(wanted, confirmed(shown, tenancy, created=missing, manners=manners))]
     denies = any(wanted.values.get(name) is True for name in ("pms_lockout", "pms_auction", "pms_unrentable"))
-    if not missing and (shown.get("occupied") is False or (denies and "occupied" not in shown)):
-        return [*_patches(wanted, shown), tenancy]
-    if missing and denies:
+    if not missing and (shown.get("occupied") is False or denies):
+        return _around(wanted, shown, tenancy, manners)
+    if missing and (denies or not manners.move_in_creates) and Verb.CREATE in manners.verbs:
         create = Call(verb=Verb.CREATE, writes={**wanted.place, "occupied": False}, sources=tenancy.sources)
-        return [create, *_patches(wanted, confirmed(shown, create, created=True)), tenancy]
-    return [tenancy, *_patches(wanted, confirmed(shown, tenancy, created=missing, reset=reset))]
+        made = confirmed(shown, create, created=True, manners=manners)
+        return [create, *_around(wanted, made, tenancy, manners)]
+    return [tenancy, *_patches(wanted, confirmed(shown, tenancy, created=missing, manners=manners))]
+
+
+def _around(wanted: Fold, shown: Shown, tenancy: Call, manners: Manners) -> list[Call]:
+    """Return the facts, the tenancy, and the facts that the tenancy's call just cleared."""
+    facts = _patches(wanted, shown)
+    after = shown
+    for call in (*facts, tenancy):
+        after = confirmed(after, call, manners=manners)
+    return [*facts, tenancy, *_patches(wanted, after)]
 
 
 def _patches(wanted: Fold, shown: Shown) -> list[Call]:
     """Return the one patch of the facts that differ, or none."""
-    facts = {
-        name: wanted.values[name]
-        for name in FACTS
-        if name in wanted.sources and (name not in shown or shown[name] != wanted.values[name])
-    }
+    facts = {name: wanted.values[name] for name in FACTS if name in wanted.values and not _stands(name, wanted, shown)}
     if not facts:
         return []
-    return [Call(verb=Verb.PATCH, writes=facts, sources={name: wanted.sources[name] for name in facts})]
+    sources = {name: wanted.sources.get(name, ORIGIN) for name in facts}
+    return [Call(verb=Verb.PATCH, writes=facts, sources=sources)]
+
+
+def _stands(name: str, wanted: Fold, shown: Shown) -> bool:
+    return name in shown and shown[name] == wanted.values[name]
 
 
 def _tenancy_differs(wanted: Fold, shown: Shown) -> bool:
-    if "occupied" not in wanted.sources:
+    if "occupied" not in wanted.values:
         return False
     if not wanted.values["occupied"]:
         return shown.get("exists") is False or shown.get("occupied") is not False
@@ -202,7 +254,7 @@ def _tenancy_differs(wanted: Fold, shown: Shown) -> bool:
 
 
 def _tenancy_call(wanted: Fold, *, missing: bool) -> Call:
-    sources = {"occupied": wanted.sources["occupied"]}
+    sources = {"occupied": wanted.sources.get("occupied", ORIGIN)}
     if wanted.values["occupied"]:
         body = {name: wanted.values[name] for name in TENANCY if wanted.values[name] is not None}
         return Call(verb=Verb.MOVE_IN, writes={**body, **wanted.place}, sources=sources)
@@ -211,58 +263,35 @@ def _tenancy_call(wanted: Fold, *, missing: bool) -> Call:
     return Call(verb=Verb.MOVE_OUT, writes={}, sources=sources)
 
 
-def confirmed(
-    shown: Shown, call: Call, *, created: bool = False, reset: Mapping[str, Value] = CLEARED
-) -> dict[str, Value]:
+def confirmed(shown: Shown, call: Call, *, created: bool = False, manners: Manners = PLAIN) -> dict[str, Value]:
     """Return what is shown once the destination has confirmed a call.
 
     A unit that the call created starts with every fact at its default.
     """
     after: dict[str, Value] = {**shown, "exists": True}
     if created:
-        after.update({**CLEARED, "pms_status_raw": None, **VACANT})
+        after.update(UNTOUCHED)
     if call.verb is Verb.MOVE_IN:
-        after.update({"occupied": True, **{name: call.writes.get(name) for name in TENANCY}})
+        after.update({**manners.move_in_clears, "occupied": True})
+        after.update({name: call.writes.get(name) for name in TENANCY})
     elif call.verb is Verb.MOVE_OUT:
         if shown.get("occupied") is not False:
-            after.update(reset)
+            after.update(manners.move_out_resets)
         after.update(VACANT)
     elif call.verb is Verb.PATCH:
         after.update(call.writes)
     return after
 
 
-def judge(events: Sequence[UnitEvent], now: dt.datetime) -> dict[int, tuple[State, str | None]]:
-    """Return the events whose guard changes its mind: id -> new state and reason.
-
-    A waiting event is held when the tenant or ledger that it names is not the one of the tenancy at its moment, and
-    let go again when an earlier event explains it; one held for an unknown unit is let go when a move-in for the unit
-    is known. An unknown tenancy, or none, is no mismatch.
-    """
-    changes: dict[int, tuple[State, str | None]] = {}
-    current = list(events)
-    move_in_known = any(event.kind is Kind.MOVE_IN and counts(event, now) for event in events)
-    for index, event in sorted(enumerate(events), key=lambda pair: pair[1].moment):
-        if event.state is State.HELD and event.reason == Hold.UNKNOWN_UNIT and move_in_known:
-            changes[event.id] = (State.WAITING, None)
-            event = current[index] = replace(event, state=State.WAITING, reason=None)
-        mismatched = event.reason == Hold.TENANT_MISMATCH and event.state is State.HELD
-        if event.expect and (mismatched or (event.state is State.WAITING and event.effective_at <= now)):
-            before = [e for e in counting(current, now) if e.moment < event.moment and e.identity != event.identity]
-            differs = _mismatch(event, fold(before))
-            if differs != mismatched:
-                state, reason = (State.HELD, Hold.TENANT_MISMATCH) if differs else (State.WAITING, None)
-                changes[event.id] = (state, reason)
-                current[index] = replace(event, state=state, reason=reason)
-    return changes
-
-
-def _mismatch(event: UnitEvent, before: Fold) -> bool:
-    """Say whether the tenancy is known and is another's."""
-    if not before.values.get("occupied"):
-        return False
-    stated = [name for name in event.expect if before.values.get(name) is not None]
-    return any(before.values[name] != event.expect[name] for name in stated)
+def forgotten(shown: Shown, call: Call, manners: Manners = PLAIN) -> dict[str, Value]:
+    """Return what is still known when the outcome of a call never came to light."""
+    doubtful = {
+        Verb.PATCH: {*call.writes},
+        Verb.MOVE_IN: {"exists", *VACANT, *manners.move_in_clears},
+        Verb.MOVE_OUT: {*VACANT, *manners.move_out_resets},
+        Verb.CREATE: {"exists", *UNTOUCHED},
+    }[call.verb]
+    return {name: value for name, value in shown.items() if name not in doubtful}
 
 
 def settle(events: Sequence[UnitEvent], wanted: Fold, shown: Shown, now: dt.datetime) -> dict[int, State]:
@@ -290,9 +319,64 @@ def settle(events: Sequence[UnitEvent], wanted: Fold, shown: Shown, now: dt.date
 def _is_shown(name: str, wanted: Fold, shown: Shown) -> bool:
     if shown.get("exists") is False:
         return False
-    if name == "occupied":
-        return not _tenancy_differs(wanted, shown)
-    return name in shown and shown[name] == wanted.values[name]
+    return not _tenancy_differs(wanted, shown) if name == "occupied" else _stands(name, wanted, shown)
+
+
+def withdraw(
+    events: Sequence[UnitEvent],
+    ids: Collection[int],
+    shown: Shown,
+    now: dt.datetime,
+    *,
+    manners: Manners = PLAIN,
+    origin: Mapping[str, Value] = NOTHING,
+) -> dict[int, tuple[State, str | None]]:
+    """Return the states of events that are taken out of the fold: id -> state and reason.
+
+    What an event may have written and nobody knows an earlier value of stays as it is at the destination: such an
+    event is held ``no_earlier_value``, for a person to say what is right.
+    """
+    rest = [event for event in events if event.id not in ids]
+    after = fold(counting(rest, now), manners, origin).values
+    states: dict[int, tuple[State, str | None]] = {}
+    for event in events:
+        if event.id in ids:
+            lost = event.state in WRITTEN and any(n in shown and n not in after for n in touched(event, manners))
+            states[event.id] = (State.HELD, Hold.NO_EARLIER_VALUE) if lost else (State.WITHDRAWN, None)
+    return states
+
+
+WRITTEN = (State.APPLIED, State.SUPERSEDED, State.UNCERTAIN)
+"""The states of events that may have been sent."""
+
+
+def touched(event: UnitEvent, manners: Manners = PLAIN) -> list[str]:
+    """Return the names of all that an event may write; the tenancy stands under ``occupied``."""
+    names = [name for name in FACTS if name in event.body]
+    if begins_tenancy(event):
+        names += ["occupied", *manners.move_in_clears]
+    if ends_tenancy(event):
+        names += ["occupied", *manners.move_out_clears]
+    return names
+
+
+class Urgency(IntEnum):
+    """Which calls go first when many wait: those that let a tenant in, then those that keep one out."""
+
+    OPENS = 0
+    CLOSES = 1
+    OTHER = 2
+
+
+def urgency(kind: Kind | Verb, body: Mapping[str, Value]) -> Urgency:
+    """Return how urgent an event or a call is, by what it says."""
+    denies = any(body.get(name) is True for name in ("pms_lockout", "pms_auction", "pms_unrentable"))
+    if kind in (Kind.MOVE_OUT, Verb.MOVE_OUT) or denies or body.get("occupied") is False:
+        return Urgency.CLOSES
+    allows = any(body.get(name) is False for name in ("pms_lockout", "pms_auction", "pms_unrentable"))
+    if kind in (Kind.MOVE_IN, Verb.MOVE_IN) or allows or body.get("occupied") or body.get("pms_lock_exempt"):
+        return Urgency.OPENS
+    return Urgency.CLOSES if body.get("pms_lock_exempt") is False else Urgency.OTHER
 
 
 def next_due(events: Iterable[UnitEvent], now: dt.datetime) -> dt.datetime | None:
@@ -301,20 +385,6 @@ def next_due(events: Iterable[UnitEvent], now: dt.datetime) -> dt.datetime | Non
         (event.effective_at for event in events if event.state is State.WAITING and event.effective_at > now),
         default=None,
     )
-
-
-def key_base(company: str, destination: str, crm_unit_id: str, call: Call, events: Iterable[UnitEvent]) -> str:
-    """Return the digest of all that a key is made of, but the generation: nothing of host, clock or chance."""
-    carried = set(call.sources.values())
-    identities = sorted({event.identity for event in events if event.id in carried})
-    parts = (company, destination, *identities, call.verb, crm_unit_id, canonical(call.writes))
-    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
-
-
-def derive_key(base: str, generation: int) -> str:
-    """Return the idempotency key of a call: ``gp1-`` and 52 characters; no personal data."""
-    digest = hashlib.sha256(f"{base}\x1f{generation}".encode()).digest()
-    return "gp1-" + b32encode(digest).decode().rstrip("=").lower()
 
 
 def alone(call: Call) -> Call:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -20,8 +20,16 @@ LOOK_EVERY_S = 1.0
 class RuleBook:
     """Knows the current rule set and how to make another one current."""
 
-    def __init__(self, db: Database, paths: tuple[Path, ...], *, clock: Callable[[], dt.datetime]) -> None:
+    def __init__(
+        self,
+        db: Database,
+        paths: tuple[Path, ...],
+        *,
+        clock: Callable[[], dt.datetime],
+        check: Callable[[RuleSet], Iterable[RuleError]] = lambda _rules: (),
+    ) -> None:
         self._db = db
+        self._check = check
         self._paths = paths
         self._clock = clock
         self._current: tuple[int, RuleSet] | None = None
@@ -49,6 +57,8 @@ class RuleBook:
             paths = ", ".join(str(path) for path in self._paths)
             raise RuleErrors([RuleError(file=paths, line=1, column=1, message="no rule pack (*.yaml) is there")])
         loaded = load_rules_text(files)
+        if errors := tuple(self._check(loaded)):
+            raise RuleErrors(errors)
         with self._db.write() as connection:
             live = _newest(connection)
             is_live = live is not None and live.id == loaded.id

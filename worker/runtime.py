@@ -13,25 +13,35 @@ from pathlib import Path
 
 import celery
 
-from parsers import RuleSet
-from worker import log, metrics
-from worker.calls import Destination
+from parsers import RuleError, RuleSet
+from worker import directory, log, metrics, retention
+from worker.calls import Destination, Manners
+from worker.catalogue import manners_of, requests_per_minute
+from worker.columns import find_unknown
 from worker.configuration import load_settings
+from worker.deliver import Deliver
 from worker.drain import Drain, Patience
+from worker.hooks import Hooks
 from worker.ingest import Ingest
 from worker.queue import Doorbell, make_app
+from worker.reconcile import Reconciles
+from worker.replay import Replays
 from worker.rulebook import RuleBook
 from worker.settings import Destination as DestinationSettings
-from worker.settings import Settings
+from worker.settings import Mailbox, Settings
 from worker.store.bodies import sweep_orphan_chunks
 from worker.store.database import Database
+from worker.store.keep import Keeper
 from worker.store.lanes import LaneKey
+from worker.store.mails import NewMail, Verdict
 from worker.sweep import Sweep
 from worker.units.store import LocalUnits
+from worker.verdict import judge_mail
 
 Clock = Callable[[], dt.datetime]
 
 TIDY_EVERY = dt.timedelta(hours=1)
+PURGE_ROUNDS = 4
 ORPHAN_AGE = dt.timedelta(days=1)
 """When the pieces of a body that was never finished are surely nobody's."""
 
@@ -48,7 +58,8 @@ class Runtime:
         self.settings = settings
         self.clock = clock
         self._stopping = threading.Event()
-        self._tidied_at = dt.datetime.min.replace(tzinfo=dt.UTC)
+        self._map_digests: dict[str, str | None] = {}
+        self._tidied_at = self._purged_at = dt.datetime.min.replace(tzinfo=dt.UTC)
         self.name = f"{socket.gethostname()}:{os.getpid()}"
 
     @cached_property
@@ -57,7 +68,10 @@ class Runtime:
 
     @cached_property
     def rulebook(self) -> RuleBook:
-        return RuleBook(self.db, self.settings.rules.paths, clock=self.clock)
+        return RuleBook(self.db, self.settings.rules.paths, clock=self.clock, check=self._unknown_names)
+
+    def _unknown_names(self, rules: RuleSet) -> list[RuleError]:
+        return find_unknown(rules, directory.column_readers(self.settings.mailbox))
 
     def reload(self, settings: Settings) -> None:
         """Go on with other settings: mailboxes, packs, destinations. Ports and the store stay as they are."""
@@ -96,6 +110,10 @@ class Runtime:
             from worker.destinations.local import LocalDestination
 
             return LocalDestination(name=name, units=self.units, clock=self.clock, window=1)
+        if chosen.kind == "http":
+            from worker.catalogue import http_destination
+
+            return http_destination(name, chosen, clock=self.clock)
         from worker.destinations.kiss import KissDestination
         from worker.destinations.profiles import PROFILES
 
@@ -113,11 +131,13 @@ class Runtime:
     def _ingest(self) -> Ingest:
         return Ingest(
             self.db,
-            mailboxes=lambda: self.settings.mailboxes,
+            mailboxes=self.mailboxes,
             rules=self.rules,
             clock=self.clock,
             clock_skew_s=self.settings.sweep.clock_skew_s,
+            guards=lambda: self.settings.guards,
             on_read=log.read,
+            on_told=self.hooks.tell,
             on_trouble=log.trouble,
             is_stopping=self._stopping.is_set,
         )
@@ -132,10 +152,23 @@ class Runtime:
             patience=Patience(
                 max_tries=self.settings.sweep.max_tries, unknown_unit_s=self.settings.sweep.unknown_unit_s
             ),
+            per_minute=self.per_minute,
+            expects_new_units=self._expects_new_units,
             on_applied=metrics.ACCEPT_TO_APPLIED.observe,
             on_trouble=_note_trouble,
+            on_told=self.hooks.tell,
+            on_wake=self.doorbell.ring_lanes,
             is_stopping=self._stopping.is_set,
         )
+
+    def per_minute(self, name: str) -> int:
+        """Return how many calls may leave for a destination in a minute, over all workers; 0: no limit."""
+        chosen = self.settings.destination.get(name)
+        return 0 if chosen is None else requests_per_minute(chosen)
+
+    def _expects_new_units(self, name: str) -> bool:
+        chosen = self.settings.destination.get(name)
+        return chosen is None or chosen.kind == "local" or chosen.new_units == "expected"
 
     @cached_property
     def _sweep(self) -> Sweep:
@@ -147,7 +180,87 @@ class Runtime:
             queue_length=self.doorbell.length,
             every_s=self.settings.sweep.every_s,
             ring_again_s=self.settings.sweep.ring_again_s,
+            per_minute=self.per_minute,
         )
+
+    @cached_property
+    def hooks(self) -> Hooks:
+        """What stores the webhooks to send, with what they tell of."""
+        return Hooks(endpoints=lambda: self.settings.webhook, clock=self.clock, on_trouble=log.trouble)
+
+    @cached_property
+    def deliver(self) -> Deliver:
+        """What sends the webhooks."""
+        return Deliver(
+            self.db,
+            webhooks=lambda: self.settings.webhook,
+            hooks=self.hooks,
+            clock=self.clock,
+            on_trouble=log.trouble,
+        )
+
+    @cached_property
+    def keeper(self) -> Keeper:
+        """The one hand of this process that writes new mails, by SMTP or by the operator API."""
+        return Keeper(
+            self.db,
+            batch_mails=self.settings.smtp.batch_mails,
+            batch_bytes=self.settings.smtp.batch_bytes,
+            clock=self.clock,
+            on_kept=self._ring_kept,
+            observe_batch=metrics.batch_kept,
+        )
+
+    def _ring_kept(self, ids: Sequence[str]) -> None:
+        log.kept(list(ids))
+        self.doorbell.ring_mails(ids)
+
+    @cached_property
+    def replays(self) -> Replays:
+        return Replays(
+            self.db,
+            judge=self._judge,
+            rules=self.rules,
+            manners=self.manners,
+            clock=self.clock,
+            on_trouble=log.trouble,
+        )
+
+    @cached_property
+    def reconciles(self) -> Reconciles:
+        return Reconciles(
+            self.db,
+            destinations=self.destinations,
+            drain=lambda: self._drain,
+            manners=self.manners,
+            clock=self.clock,
+            by=self.name,
+            guards=lambda: self.settings.guards,
+            expects_new_units=self._expects_new_units,
+            on_told=self.hooks.tell,
+        )
+
+    def _compare_rent_rolls(self) -> None:
+        """Compare the rent rolls that have come by mail, where that is wished."""
+        if not self.settings.reconcile:
+            return
+        boxes = self.mailboxes()
+        wishes = [(boxes[wish.mailbox.lower()], wish.interval) for wish in self.settings.reconcile]
+        self.reconciles.compare_due(wishes)
+
+    def _judge(self, mail: NewMail, rules: RuleSet) -> Verdict:
+        skew = dt.timedelta(seconds=self.settings.sweep.clock_skew_s)
+        return judge_mail(mail, self.mailboxes().get(mail.mailbox), rules, skew=skew)
+
+    def manners(self, name: str) -> Manners:
+        """Return what a destination takes; of one that is configured no more, what KISS takes."""
+        chosen = self.settings.destination.get(name)
+        return manners_of(chosen) if chosen is not None else Manners()
+
+    def mailboxes(self) -> dict[str, Mailbox]:
+        """Return the mailboxes by address, after a look at whether a unit map has changed."""
+        directory.refresh(self.settings.mailbox)
+        return self.settings.mailboxes
 
     def rules(self) -> RuleSet:
         """Return the live rule set."""
@@ -157,6 +270,7 @@ class Runtime:
         """Read mails and ring for the units that they touch."""
         keys = self._ingest.ingest(mail_ids)
         if keys:
+            self.replays.look_for_units(keys)
             self.doorbell.ring_lanes(keys)
 
     def drain(self, keys: Sequence[LaneKey]) -> None:
@@ -169,10 +283,38 @@ class Runtime:
             self.rulebook.publish_saved()
         if self.clock() - self._tidied_at > TIDY_EVERY:
             self._tidied_at = self.clock()
+            self.deliver.abandon()
+            self.reconciles.abandon_lost()
             sweep_orphan_chunks(self.db, self._tidied_at - ORPHAN_AGE, since=self._tidied_at - 30 * ORPHAN_AGE)
+        self._read_again_where_maps_changed()
+        self.replays.carry_on()
+        self._compare_rent_rolls()
         mails, lanes = self._sweep.sweep()
         if mails or lanes:
             log.swept(mails=mails, lanes=lanes)
+        if self.clock() - self._purged_at > TIDY_EVERY:
+            self._purge()
+
+    def _purge(self) -> None:
+        """Let go of what is past its time, a bounded piece; what is left goes with the next sweep."""
+        now = self.clock()
+        gone = retention.purge(
+            self.db, self.settings.retention, actor="gatepost", now=now, manners=self.manners, rounds=PURGE_ROUNDS
+        )
+        if max(gone.values()) < PURGE_ROUNDS * retention.BATCH:
+            self._purged_at = now
+
+    def _read_again_where_maps_changed(self) -> None:
+        """Replay the mails whose units a changed unit map may know by now."""
+        for address, mailbox in self.mailboxes().items():
+            digest = directory.digest_of(mailbox)
+            before = self._map_digests.setdefault(address, digest)
+            if digest == before:
+                continue
+            self._map_digests[address] = digest
+            mail_ids = self.replays.mails_without_unit(address)
+            if mail_ids:
+                self.replays.start_for(mail_ids, f"mailbox:{address}", reason="its unit map changed")
 
     def prepare(self) -> None:
         """Make what tasks need, once, before several threads ask for it."""
@@ -184,6 +326,12 @@ class Runtime:
 
     def close(self) -> None:
         """Close what was opened."""
+        if "keeper" in self.__dict__:
+            self.keeper.stop()
+        if "deliver" in self.__dict__:
+            self.deliver.close()
+        if "_drain" in self.__dict__:
+            self._drain.close()
         if "destinations" in self.__dict__:
             for destination in self.destinations.values():
                 destination.close()

@@ -12,6 +12,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,15 +20,15 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
-from worker import log, metrics
+from worker import log
 from worker.console.app import health_app, web_app
-from worker.ingest import POSTMASTER
 from worker.queue import ThreadWorker, do_work_with, is_in_process, run_worker
 from worker.runtime import Clock, Runtime, utc_now
 from worker.settings import ConfigError, Settings, join_endpoint, split_endpoint
 from worker.smtp.server import CannotListen, Receiver
 from worker.store import lanes, schema
-from worker.store.keep import Keeper
+from worker.store.running import marked_running
+from worker.verdict import POSTMASTER
 
 
 class StartError(Exception):
@@ -52,9 +53,15 @@ def refuse_embedded(settings: Settings, command: str) -> None:
         )
 
 
-def units_token() -> str:
-    """Return the token of the local units: from ``GATEPOST_UNITS_TOKEN``, or made anew for this run."""
-    return os.environ.get("GATEPOST_UNITS_TOKEN") or secrets.token_urlsafe(24)
+WEBHOOK_THREADS = 64
+"""Endpoints that may be slow at once; a thread is made for each that has something due."""
+TOKENS = {"units_token": "GATEPOST_UNITS_TOKEN", "ops_token": "GATEPOST_OPS_TOKEN"}
+"""The tokens of the web port by their names in the ready file, and the variables that choose them."""
+
+
+def web_tokens() -> dict[str, str]:
+    """Return the tokens of the web port: from their variables, or made anew for this run."""
+    return {name: os.environ.get(variable) or secrets.token_urlsafe(24) for name, variable in TOKENS.items()}
 
 
 async def run_up(
@@ -69,11 +76,12 @@ async def run_up(
     schema.upgrade(runtime.db)
     runtime.db.check_durability()
     runtime.rules()
-    token = units_token()
+    tokens = web_tokens()
     try:
         async with contextlib.AsyncExitStack() as stack:
-            ports: dict[str, Any] = {"units_token": token}
-            app = web_app(runtime, units_token=token)
+            stack.enter_context(marked_running(runtime.db))
+            ports: dict[str, Any] = {**tokens}
+            app = web_app(runtime, **tokens)
             ports["web"] = await stack.enter_async_context(_web(settings.web.listen, app))
             ports["smtp"] = await stack.enter_async_context(_receiving(runtime))
             await stack.enter_async_context(_working(runtime))
@@ -108,10 +116,10 @@ async def run_serve(
     refuse_embedded(settings, "serve")
     runtime = Runtime(settings)
     _check_store(runtime)
-    token = units_token()
+    tokens = web_tokens()
     async with contextlib.AsyncExitStack() as stack:
-        ports: dict[str, Any] = {"units_token": token}
-        app = web_app(runtime, units_token=token)
+        ports: dict[str, Any] = {**tokens}
+        app = web_app(runtime, **tokens)
         ports["web"] = await stack.enter_async_context(_web(settings.web.listen, app))
         _announce(ports, ready_file, say)
         await _until_told(runtime)
@@ -159,14 +167,6 @@ def _check_store(runtime: Runtime) -> None:
 async def _receiving(runtime: Runtime) -> AsyncIterator[str]:
     """Receive mail; yield the first address that listens."""
     settings = runtime.settings.smtp
-    keeper = Keeper(
-        runtime.db,
-        batch_mails=settings.batch_mails,
-        batch_bytes=settings.batch_bytes,
-        clock=runtime.clock,
-        on_kept=lambda ids: _ring(runtime, list(ids)),
-        observe_batch=metrics.batch_kept,
-    )
     postmaster = SimpleNamespace(address=POSTMASTER)
 
     def find_mailbox(address: str) -> Any:
@@ -175,7 +175,7 @@ async def _receiving(runtime: Runtime) -> AsyncIterator[str]:
     receiver = Receiver(
         settings,
         find_mailbox=find_mailbox,
-        keeper=keeper,
+        keeper=runtime.keeper,
         clock=runtime.clock,
         log=log.lines(),
         hosts_domain=lambda domain: any(address.endswith("@" + domain) for address in runtime.settings.mailboxes),
@@ -190,12 +190,7 @@ async def _receiving(runtime: Runtime) -> AsyncIterator[str]:
         yield where
     finally:
         await receiver.stop()
-        await asyncio.to_thread(keeper.stop)
-
-
-def _ring(runtime: Runtime, ids: list[str]) -> None:
-    log.kept(ids)
-    runtime.doorbell.ring_mails(ids)
+        await asyncio.to_thread(runtime.keeper.stop)
 
 
 @contextlib.asynccontextmanager
@@ -215,10 +210,11 @@ async def _working(runtime: Runtime) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def _sweeping(runtime: Runtime) -> AsyncIterator[None]:
-    """Sweep every few seconds in a thread; the first sweep is at once."""
+    """Sweep, and send webhooks, every few seconds, each in threads of its own; the first time is at once."""
     told = threading.Event()
+    pool = ThreadPoolExecutor(WEBHOOK_THREADS, "webhooks")
 
-    def loop() -> None:
+    def sweep() -> None:
         while not told.is_set():
             try:
                 runtime.sweep()
@@ -226,20 +222,42 @@ async def _sweeping(runtime: Runtime) -> AsyncIterator[None]:
                 log.trouble(event="sweep_failed", error=log.where(error))
             told.wait(runtime.settings.sweep.every_s)
 
-    thread = threading.Thread(target=loop, name="sweeper", daemon=True)
-    thread.start()
+    def send_webhooks() -> None:
+        while not told.is_set():
+            try:
+                deliver.start_due(pool)
+            except Exception as error:  # noqa: BLE001  as above
+                log.trouble(event="hooks_failed", endpoint="", error=log.where(error))
+            told.wait(runtime.settings.sweep.every_s)
+
+    deliver = runtime.deliver
+    threads = [threading.Thread(target=loop, name=loop.__name__, daemon=True) for loop in (sweep, send_webhooks)]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         told.set()
-        await asyncio.to_thread(thread.join, 10)
+        deliver.close()
+        for thread in threads:
+            await asyncio.to_thread(thread.join, 10)
+        await asyncio.to_thread(pool.shutdown, cancel_futures=True)
 
 
 @contextlib.asynccontextmanager
 async def _web(listen: str, app: Starlette) -> AsyncIterator[str]:
     """Serve an application in a thread of its own, so that it cannot delay mail; yield where it listens."""
     host, port = split_endpoint(listen)
-    server = _Server(uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False, lifespan="off"))
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        proxy_headers=False,  # a peer is who connected, not who a header names: it may prove a sender
+    )
+    server = _Server(config)
     try:
         sock = server.config.bind_socket()
     except SystemExit as error:  # uvicorn's way to say that the port is taken
@@ -288,8 +306,10 @@ def _announce(ports: dict[str, Any], ready_file: Path | None, say: Callable[[str
         say(f"smtp   {ports['smtp']}")
     if "web" in ports:
         say(f"web    http://{ports['web']}/")
-    if "units_token" in ports and "GATEPOST_UNITS_TOKEN" not in os.environ:
-        say(f"units  token {ports['units_token']}  (made for this run; set GATEPOST_UNITS_TOKEN to choose one)")
+    for name, variable in TOKENS.items():
+        if name in ports and not os.environ.get(variable):
+            label = name.removesuffix("_token")
+            say(f"{label:<6} token {ports[name]}  (made for this run; set {variable} to choose one)")
 
 
 async def _until_told(runtime: Runtime) -> None:

@@ -1,75 +1,31 @@
 """The settings: every section and key of the configuration, its default and its check.
 
 ``docs/configuration.md`` lists them; ``worker/configuration.py`` reads them from files and the environment.
-
-Errors:
-    ConfigError(Exception)   says file, key, what is wrong, and the nearest known name
 """
 
 import datetime as dt
-import difflib
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from parsers.directory import Directory, MapErrors
 from parsers.mailbox import Mailbox as ReadingMailbox
-from parsers.template import template
+from worker import directory
+from worker.sections import ConfigError, Endpoint, Section, Zone, join_endpoint, nearest, split_endpoint
+from worker.signing import check_webhook_url
+
+__all__ = ["ConfigError", "Settings", "join_endpoint", "nearest", "split_endpoint"]
+
+WITHOUT_MAPS = "without_maps"
+"""Set in the context of a check that is to leave the unit maps alone: for the commands that mend them."""
 
 
-class ConfigError(Exception):
-    """The configuration cannot be used; the message says where and what to do."""
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" (did you mean `{close[0]}`?)" if close else ""
-
-
-def join_endpoint(host: str, port: int) -> str:
-    """Return ``host:port``, with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, defer_build=True)
-
-
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ValueError(f"`{name}` is not a time zone; write one like America/Chicago") from error
-    return name
-
-
-def _endpoint(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"`{text}` is not host:port; write one like 127.0.0.1:8025, port 0 for any free one")
-    return text
-
-
-Zone = Annotated[str, AfterValidator(_zone)]
-Endpoint = Annotated[str, AfterValidator(_endpoint)]
-
-
-def split_endpoint(text: str) -> tuple[str, int]:
-    """Return host and port of ``host:port``; brackets of an IPv6 address are taken off."""
-    host, _, port = text.rpartition(":")
-    return host.strip("[]"), int(port)
+HookEvent = Literal["mail.held", "event.applied", "event.rejected", "issue.opened", "mailbox.silent"]
 
 
 class Store(Section):
@@ -144,6 +100,26 @@ class Sweep(Section):
     max_tries: int = Field(default=20, ge=1)
 
 
+class Retention(Section):
+    """How many days what is kept stays; 0: for ever. What a person or the machine still has to act on always stays."""
+
+    raw_days: int = Field(default=90, ge=0)  # the bytes of mails that were read
+    discarded_days: int = Field(default=30, ge=0)  # bytes and reading of mails that a person discarded
+    readings_days: int = Field(default=400, ge=0)  # how mails were read
+    records_days: int = Field(default=400, ge=0)  # calls, attempts, changes of events, webhooks, replays, rent rolls
+    audit_days: int = Field(default=1100, ge=0)
+
+
+class Guards(Section):
+    """What holds events that look wrong by their number."""
+
+    surge: bool = False
+    surge_factor: float = Field(default=3.0, gt=1)  # so many times the busiest like day
+    surge_least: int = Field(default=20, ge=1)  # fewer in a day are never a surge
+    flips: float = Field(default=0.2, gt=0, le=1)  # share of a report's units that may change occupancy or lockout
+    flips_least: int = Field(default=10, ge=1)  # a report of fewer units is never held for it
+
+
 class Trust(Section):
     """One way to prove a sender; all keys of one entry must hold."""
 
@@ -198,6 +174,7 @@ class Mailbox(Section):
     mode: Literal["observe", "review", "apply"] = "apply"
     pms: tuple[PackUse, ...] = ()
     unit_id: str = "{{ location }}-{{ unit }}"
+    unit_map: Path | None = None  # where it is set, it alone says the ids
     unit_pattern: str | None = None
     trust: tuple[Trust, ...] = ()
 
@@ -227,11 +204,14 @@ class Mailbox(Section):
 
     @model_validator(mode="after")
     def _template_is_sound(self) -> "Mailbox":
-        self.reader()
+        self._reader(None)
         return self
 
     def reader(self) -> ReadingMailbox:
-        """Return what the parsers need to know of a mailbox."""
+        """Return what the parsers need to know of a mailbox, with the units of its map as they are now."""
+        return self._reader(directory.directory_of(self))
+
+    def _reader(self, units: Directory | None) -> ReadingMailbox:
         return ReadingMailbox(
             address=self.address,
             company=self.company,
@@ -240,6 +220,7 @@ class Mailbox(Section):
             unit_id=self.unit_id,
             unit_pattern=self.unit_pattern,
             location_names=self.location_names,
+            directory=units,
         )
 
     @property
@@ -250,22 +231,75 @@ class Mailbox(Section):
 class Destination(Section):
     """Where calls go."""
 
-    kind: Literal["local", "kiss"]
-    profile: Literal["kiss-v2"] = "kiss-v2"
+    kind: Literal["local", "kiss", "http"]
+    api: str = ""  # of http: the name of a shipped file, or the path of one's own
+    profile: Literal["kiss-v2", "kiss-ulid", "kiss-ulid-2"] = "kiss-v2"
     base_url: str = ""
     token_env: str | None = None
     token_file: Path | None = None
+    client_id_env: str | None = None
+    client_secret_env: str | None = None
+    client_secret_file: Path | None = None
+    ignore_unknown_fields: bool = False  # what it does not take is dropped and recorded, not refused
+    requests_per_minute: int | None = Field(default=None, ge=0)  # not set: what the API's file says; 0: no limit
+    new_units: Literal["issue", "expected"] = "issue"  # whether a unit that a move-in made there opens an issue
     window: int = Field(default=16, ge=1, le=256)
     timeout_s: float = Field(default=3.0, gt=0, le=3.3)  # a third of the unit's lease, at most
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Destination":
         if self.kind == "kiss":
-            if not self.base_url.startswith(("http://", "https://")):
-                raise ValueError('a kiss destination needs base_url = "https://..."')
+            if self.base_url and not self.base_url.startswith(("http://", "https://")):
+                raise ValueError("base_url must begin with http:// or https://; without one it is that of the profile")
             if (self.token_env is None) == (self.token_file is None):
                 raise ValueError("a kiss destination needs one of token_env and token_file")
+        elif self.kind == "http":
+            self._check_http()
         return self
+
+    def _check_http(self) -> None:
+        if not self.api:
+            raise ValueError('an http destination needs api = "propexo", another shipped name, or a path of your own')
+        if not self.base_url.startswith(("http://", "https://")):
+            raise ValueError('an http destination needs base_url = "https://..."')
+        tokens = sum(value is not None for value in (self.token_env, self.token_file))
+        secrets = sum(value is not None for value in (self.client_secret_env, self.client_secret_file))
+        if (tokens, secrets, self.client_id_env is None) not in ((1, 0, True), (0, 1, False)):
+            raise ValueError(
+                "an http destination needs one of token_env and token_file; or, for OAuth2, client_id_env and one of "
+                "client_secret_env and client_secret_file"
+            )
+
+
+class Webhook(Section):
+    """An endpoint that is told what happens."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")
+    url: str = Field(pattern=r"^https?://[!-~]+$")
+    events: tuple[HookEvent, ...] = Field(min_length=1)
+    secret_env: str | None = None
+    secret_file: Path | None = None
+    allow_http: bool = False  # http to another host than this one
+    timeout_s: float = Field(default=5.0, gt=0, le=10)
+    give_up_s: float = Field(default=259_200.0, gt=0)  # how old a delivery may become
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "Webhook":
+        if (self.secret_env is None) == (self.secret_file is None):
+            raise ValueError("a webhook needs one of secret_env and secret_file")
+        check_webhook_url(self.url, allow_http=self.allow_http)
+        return self
+
+
+class Reconcile(Section):
+    """A mailbox whose rent rolls are compared by themselves."""
+
+    mailbox: str
+    every: str = Field(default="24h", pattern=r"^[1-9][0-9]{0,5}[smhd]$")
+
+    @property
+    def interval(self) -> dt.timedelta:
+        return dt.timedelta(seconds=int(self.every[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[self.every[-1]])
 
 
 class Settings(Section):
@@ -279,8 +313,12 @@ class Settings(Section):
     rules: Rules = Rules()
     units: Units = Units()
     sweep: Sweep = Sweep()
+    guards: Guards = Guards()
+    retention: Retention = Retention()
     mailbox: tuple[Mailbox, ...] = ()
-    destination: dict[str, Destination] = {"local": Destination(kind="local")}
+    destination: dict[str, Destination] = Field(default_factory=lambda: {"local": Destination(kind="local")})
+    webhook: tuple[Webhook, ...] = ()
+    reconcile: tuple[Reconcile, ...] = ()
 
     @field_validator("destination", mode="after")
     @classmethod
@@ -288,7 +326,7 @@ class Settings(Section):
         return {"local": Destination(kind="local"), **value}
 
     @model_validator(mode="after")
-    def _names_hang_together(self) -> "Settings":
+    def _names_hang_together(self, info: ValidationInfo) -> "Settings":
         seen: set[str] = set()
         for mailbox in self.mailbox:
             if mailbox.address in seen:
@@ -300,21 +338,23 @@ class Settings(Section):
                     f"mailbox {mailbox.address} names the destination `{mailbox.destination}`"
                     f"{nearest(mailbox.destination, self.destination)}; known: {known}"
                 )
-        self._check_unit_ids()
+        for wish in self.reconcile:
+            if wish.mailbox.lower() not in seen:
+                near = nearest(wish.mailbox.lower(), sorted(seen))
+                raise ValueError(f"reconcile names no mailbox: `{wish.mailbox}`{near}")
+        names = [webhook.name for webhook in self.webhook]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"webhook {twice} is there twice")
+        if not (info.context or {}).get(WITHOUT_MAPS):
+            self._check_unit_ids()
         return self
 
     def _check_unit_ids(self) -> None:
-        """Refuse two sites whose units could take each other's ids at one destination."""
-        makers: dict[tuple[str, str], Mailbox] = {}
-        for mailbox in self.mailbox:
-            unit_id = template(mailbox.unit_id).fill({"location": mailbox.location, "unit": "UNIT"})
-            shape = (mailbox.destination, unit_id)
-            other = makers.setdefault(shape, mailbox)
-            if (other.company, other.location) != (mailbox.company, mailbox.location):
-                raise ValueError(
-                    f"mailboxes {other.address} and {mailbox.address} can make the same unit id at "
-                    f"{mailbox.destination}; put the location into unit_id"
-                )
+        """Refuse broken unit maps, and two mailboxes of which one could take the other's ids at one destination."""
+        try:
+            directory.check(self.mailbox)
+        except MapErrors as errors:
+            raise ValueError(str(errors)) from errors
 
     @cached_property
     def mailboxes(self) -> dict[str, Mailbox]:

@@ -1,27 +1,26 @@
-"""What people look at: mails, events, units, and why a unit is as it is. Plain arguments in, plain values out.
+"""What people look at: mails, events, units. Plain arguments in, plain values out; ``worker/why.py`` says why.
 
 Command line and, later, console and operator API show the same values.
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from parsers.events import FACTS, TENANCY
-from worker import order
-from worker.store import lanes as lane_store
+from worker.repeats import repeated_events
 from worker.store import query
 from worker.store.bodies import read_body
 from worker.store.database import Database
-from worker.store.tables import attempts, calls, events, lanes, mails, readings
-from worker.units.access import evaluate
-from worker.units.tenancy import UnitState
+from worker.store.tables import attempts, audit, bulk_items, calls, events, lanes, mails, readings
 
 Plain = dict[str, Any]
+
+ERASED = "erased"
+"""Stands where something of a resident stood."""
 
 
 class NotThere(Exception):
@@ -35,7 +34,7 @@ def list_mails(db: Database, text: str = "", *, limit: int = 50, before_id: str 
         conditions.append(mails.c.id < before_id)
     statement = sa.select(mails).where(*conditions).order_by(mails.c.id.desc()).limit(limit)
     with db.read() as connection:
-        return [_mail(row) for row in connection.execute(statement)]
+        return [mail_plain(row) for row in connection.execute(statement)]
 
 
 def show_mail(db: Database, mail_id: str) -> Plain:
@@ -45,19 +44,47 @@ def show_mail(db: Database, mail_id: str) -> Plain:
         NotThere: no mail has this id.
     """
     with db.read() as connection:
-        row = connection.execute(sa.select(mails).where(mails.c.id == mail_id)).one_or_none()
-        if row is None:
-            raise NotThere(f"no mail {mail_id}; `gatepost mail list` shows the newest")
-        reading = connection.execute(sa.select(readings.c.reading).where(readings.c.mail_id == mail_id)).scalar()
-        own = connection.execute(sa.select(events).where(events.c.mail_id == mail_id).order_by(events.c.position)).all()
-        found = [_event(event) | {"calls": _calls_of(connection, event)} for event in own]
-    return _mail(row) | {"write_status": write_status(row.state, found), "events": found, "reading": reading}
+        row, reading, own, repeated = _told_by(connection, mail_id)
+        found = [event_plain(event) | {"calls": calls_of(connection, event)} for event in own]
+    return mail_plain(row) | {
+        "write_status": write_status(row.state, [event.state for event in (*own, *repeated)]),
+        "events": found,
+        "repeats": [event.id for event in repeated],
+        "reading": reading,
+    }
 
 
-def write_status(mail_state: str, found: list[Plain]) -> str:
-    """Return the write status of a mail: PENDING, FAILURE, PARTIAL_SUCCESS, SUCCESS or IGNORED."""
-    states = [event["state"] for event in found]
-    if mail_state in ("new",) or any(state in ("waiting", "uncertain", "held") for state in states):
+def show_write_status(db: Database, mail_id: str) -> Plain:
+    """Return what became of a mail at its destination: status, what went wrong, and the calls.
+
+    Raises:
+        NotThere: no mail has this id.
+    """
+    with db.read() as connection:
+        row, _, own, repeated = _told_by(connection, mail_id)
+        told = (*own, *repeated)
+        made: dict[int, Plain] = {}
+        for event in told:
+            for call in calls_of(connection, event):
+                kept = made.setdefault(call["id"], call)  # one call may carry several events
+                kept["writes_from"] = sorted({*kept["writes_from"], *call["writes_from"]})
+    wrong = [(event.id, event) for event in told if event.state == "rejected"]
+    wrong += [(None, row)] if row.state == "held" else []
+    return {
+        "write_status": write_status(row.state, [event.state for event in told]),
+        "errors": [
+            {"event": event_id, "code": one.reason or one.state, "message": one.detail or ""} for event_id, one in wrong
+        ],
+        "calls": [made[call_id] for call_id in sorted(made)],
+    }
+
+
+def write_status(mail_state: str, states: Sequence[str]) -> str:
+    """Return the write status of a mail: PENDING, FAILURE, PARTIAL_SUCCESS, SUCCESS or IGNORED.
+
+    ``states``: those of its events, and of the events that it repeats.
+    """
+    if mail_state == "new" or any(state in ("waiting", "uncertain", "held") for state in states):
         return "PENDING"
     if not states:
         return "IGNORED"
@@ -65,17 +92,39 @@ def write_status(mail_state: str, found: list[Plain]) -> str:
     return "FAILURE" if rejected == len(states) else "PARTIAL_SUCCESS" if rejected else "SUCCESS"
 
 
+def _told_by(
+    connection: Connection, mail_id: str
+) -> tuple[Row[Any], Plain | None, Sequence[Row[Any]], Sequence[Row[Any]]]:
+    """Return a mail, its reading, its events, and those that it repeats."""
+    row = connection.execute(sa.select(mails).where(mails.c.id == mail_id)).one_or_none()
+    if row is None:
+        raise NotThere(f"no mail {mail_id}; `gatepost mail list` shows the newest")
+    reading = connection.execute(sa.select(readings.c.reading).where(readings.c.mail_id == mail_id)).scalar()
+    own = connection.execute(sa.select(events).where(events.c.mail_id == mail_id).order_by(events.c.position)).all()
+    return row, reading, own, repeated_events(connection, row, reading)
+
+
 def raw_mail(db: Database, mail_id: str) -> bytes:
     """Return the bytes of a mail as they came.
 
     Raises:
-        NotThere: no mail has this id.
+        NotThere: no mail has this id, or its bytes were let go.
     """
     with db.read() as connection:
-        body_id = connection.execute(sa.select(mails.c.body_id).where(mails.c.id == mail_id)).scalar()
-        if body_id is None:
+        row = connection.execute(sa.select(mails).where(mails.c.id == mail_id)).one_or_none()
+        if row is None:
             raise NotThere(f"no mail {mail_id}; `gatepost mail list` shows the newest")
-        return read_body(connection, body_id)
+        if row.purged_at is not None:
+            raise NotThere(f"mail {mail_id}: {why_purged(row)}")
+        return read_body(connection, row.body_id)
+
+
+def why_purged(row: Row[Any]) -> str:
+    """Return when and why the bytes of a mail were let go."""
+    why = "was erased" if row.detail == ERASED else "is past its time ([retention] of the configuration)"
+    return (
+        f"its bytes were let go at {at_plain(row.purged_at)}: it {why}; how it was read: `gatepost mail show {row.id}`"
+    )
 
 
 def list_events(db: Database, text: str = "", *, limit: int = 50, before_id: int | None = None) -> list[Plain]:
@@ -85,7 +134,7 @@ def list_events(db: Database, text: str = "", *, limit: int = 50, before_id: int
         conditions.append(events.c.id < before_id)
     statement = sa.select(events).where(*conditions).order_by(events.c.id.desc()).limit(limit)
     with db.read() as connection:
-        return [_event(row) for row in connection.execute(statement)]
+        return [event_plain(row) for row in connection.execute(statement)]
 
 
 def show_event(db: Database, event_id: int) -> Plain:
@@ -98,7 +147,28 @@ def show_event(db: Database, event_id: int) -> Plain:
         row = connection.execute(sa.select(events).where(events.c.id == event_id)).one_or_none()
         if row is None:
             raise NotThere(f"no event {event_id}; `gatepost events list` shows the newest")
-        return _event(row) | {"calls": _calls_of(connection, row)}
+        return event_plain(row) | {"calls": calls_of(connection, row)}
+
+
+def list_audit(db: Database, text: str = "", *, limit: int = 50, before_id: int | None = None) -> list[Plain]:
+    """Return what people, and the machine by itself, have done; newest first."""
+    conditions = query.audit_conditions(text)
+    if before_id:
+        conditions.append(audit.c.id < before_id)
+    statement = sa.select(audit).where(*conditions).order_by(audit.c.id.desc()).limit(limit)
+    with db.read() as connection:
+        return [_audit(row) for row in connection.execute(statement)]
+
+
+def _audit(row: Row[Any]) -> Plain:
+    return {
+        "id": row.id,
+        "at": at_plain(row.at),
+        "actor": row.actor,
+        "action": row.action,
+        "subject": row.subject,
+        "detail": row.detail,
+    }
 
 
 def list_units(db: Database, text: str = "", *, limit: int = 50, after: str = "") -> list[Plain]:
@@ -108,176 +178,80 @@ def list_units(db: Database, text: str = "", *, limit: int = 50, after: str = ""
         columns = (lanes.c.crm_unit_id, lanes.c.unit, lanes.c.location)
         statement = statement.where(sa.or_(*(column.icontains(word, autoescape=True) for column in columns)))
     with db.read() as connection:
-        return [_unit(row) for row in connection.execute(statement)]
+        return [unit_plain(row) for row in connection.execute(statement)]
 
 
-def why(db: Database, unit: str, *, zones: Mapping[str, str], now: dt.datetime) -> list[Plain]:
-    """Return, for each unit of this name, its access and where every fact comes from.
-
-    ``unit``: the id at the destination, or the unit as mails name it. ``zones``: time zone by location.
-
-    Raises:
-        NotThere: no mail has ever named such a unit.
-    """
-    named = sa.or_(lanes.c.crm_unit_id == unit, lanes.c.unit == unit)
-    with db.read() as connection:
-        found = connection.execute(sa.select(lanes).where(named).order_by(lanes.c.crm_unit_id)).all()
-        if not found:
-            near = connection.execute(
-                sa.select(lanes.c.crm_unit_id).where(lanes.c.crm_unit_id.icontains(unit, autoescape=True)).limit(3)
-            ).scalars()
-            hint = ", ".join(near)
-            raise NotThere(f"no mail has named a unit {unit}" + (f"; did you mean {hint}?" if hint else ""))
-        return [_why_one(connection, row, zones, now) for row in found]
+def calls_of(connection: Connection, event: Row[Any]) -> list[Plain]:
+    """Return the calls that carried an event, with their attempts; those of many units among them."""
+    mine = sa.and_(calls.c.destination == event.destination, calls.c.crm_unit_id == event.crm_unit_id)
+    rows = connection.execute(sa.select(calls).where(mine).order_by(calls.c.id)).all()
+    found = [call_plain(connection, row, event.id) for row in rows if event.id in row.sources.values()]
+    its = sa.and_(bulk_items.c.destination == event.destination, bulk_items.c.crm_unit_id == event.crm_unit_id)
+    items = connection.execute(sa.select(bulk_items).where(its).order_by(bulk_items.c.call_id)).all()
+    return found + [item_plain(connection, item, event.id) for item in items if event.id in item.sources.values()]
 
 
-def _why_one(connection: Connection, row: Row[Any], zones: Mapping[str, str], now: dt.datetime) -> Plain:
-    key = (row.destination, row.crm_unit_id)
-    counted = order.counting(lane_store.lane_events(connection, key), now)
-    wanted = order.fold(counted)
-    rows = connection.execute(
-        sa.select(events)
-        .where(events.c.destination == row.destination, events.c.crm_unit_id == row.crm_unit_id)
-        .order_by(events.c.effective_at, events.c.mailed_at, events.c.identity, events.c.position)
+def call_plain(connection: Connection, row: Row[Any], source: int, *, by: dt.datetime | None = None) -> Plain:
+    """Return a call as plain values. ``source``: the event it is told for. ``by``: with its attempts until then."""
+    started = [attempts.c.started_at <= by] if by is not None else []
+    tries = connection.execute(
+        sa.select(attempts).where(attempts.c.call_id == row.id, *started).order_by(attempts.c.id)
     ).all()
-    by_id = {event.id: event for event in rows}
-    zone = zones.get(row.location, "UTC")
-    origins = {source: _origin(connection, by_id[source], zone) for source in set(wanted.sources.values())}
-    facts: list[Plain] = []
-    for name in ("occupied", *FACTS):
-        if name not in wanted.sources:
-            continue
-        origin = origins[wanted.sources[name]]
-        values = {part: wanted.values.get(part) for part in TENANCY} if name == "occupied" else {}
-        facts.append(
-            {
-                "fact": name,
-                "value": wanted.values[name],
-                **({"tenancy": values} if values else {}),
-                "confirmed": row.shown.get(name) == wanted.values[name] and name in row.shown,
-                "from": {key: value for key, value in origin.items() if key != "calls"}
-                | {"call": _call_for(name, origin)},
-            }
-        )
     return {
-        **_unit(row),
-        "access": _access(row.shown, zone, now),
-        "facts": facts,
-        "events": [_event(event) for event in rows],
+        "id": row.id,
+        "request": f"{row.method} {row.path}",
+        "body": row.body.decode("utf-8", "replace"),
+        "key": row.key,
+        "generation": row.generation,
+        "state": row.state,
+        "writes_from": sorted(name for name, event_id in row.sources.items() if event_id == source),
+        "attempts": [_attempt(item) for item in tries],
     }
 
 
-def _call_for(fact: str, origin: Plain) -> Plain | None:
-    """Return the last call that was applied and wrote the fact for its event; None when none did."""
-    made = [call for call in origin["calls"] if fact in call["writes_from"] and call["state"] == "done"]
-    return made[-1] if made else None
-
-
-def _origin(connection: Connection, event: Row[Any], zone: str) -> Plain:
-    """Return what an event comes from: the mail, its lines, rule and proof; and its calls."""
-    reading = (
-        connection.execute(sa.select(readings.c.reading).where(readings.c.mail_id == event.mail_id)).scalar() or {}
-    )
-    mail = connection.execute(sa.select(mails).where(mails.c.id == event.mail_id)).one_or_none()
-    return {
-        "event": event.id,
-        "kind": event.kind,
-        "mail": event.mail_id,
-        "subject": mail.subject if mail else None,
-        "at": _at(event.effective_at, zone),
-        "rule": event.rule,
-        "rule_set": event.rule_set,
-        "proof": reading.get("proof"),
-        "lines": _lines(reading),
-        "calls": _calls_of(connection, event),
-    }
-
-
-def _lines(reading: Mapping[str, Any]) -> list[Plain]:
-    """Return the lines of text that the values were read from; line 0 is the subject."""
-    trace = reading.get("trace", {})
-    text: list[str] = [trace.get("subject") or "", *trace.get("text", [])]
-    return [
-        {
-            "field": item["field"],
-            "line": item.get("line"),
-            "text": text[item["line"]] if item.get("line") is not None and item["line"] < len(text) else item["text"],
-            "value": item.get("value"),
-        }
-        for item in trace.get("captures", [])
-    ]
-
-
-def _access(shown: Mapping[str, Any], zone: str, now: dt.datetime) -> Plain:
-    """Return the access that the destination must show for what it has confirmed; unknown facts count as unset."""
-    if "occupied" not in shown:
-        return {"state": "unknown", "reason": "no tenancy of this unit has been confirmed", "opens": None}
-    known = {name: shown[name] for name in (*TENANCY, *FACTS) if shown.get(name) is not None}
-    state = UnitState(crm_unit_id="", occupied=bool(shown["occupied"]), **known)
-    access = evaluate(state, today=now.astimezone(ZoneInfo(zone)).date())
-    return {"state": str(access.state), "reason": str(access.reason) if access.reason else None, "opens": access.opens}
-
-
-def _calls_of(connection: Connection, event: Row[Any]) -> list[Plain]:
-    """Return the calls that carried an event, with their attempts."""
-    rows = connection.execute(
-        sa.select(calls)
-        .where(calls.c.destination == event.destination, calls.c.crm_unit_id == event.crm_unit_id)
-        .order_by(calls.c.id)
-    ).all()
-    mine = [row for row in rows if event.id in row.sources.values()]
-    found: list[Plain] = []
-    for row in mine:
-        tries = connection.execute(
-            sa.select(attempts).where(attempts.c.call_id == row.id).order_by(attempts.c.id)
-        ).all()
-        found.append(
-            {
-                "id": row.id,
-                "request": f"{row.method} {row.path}",
-                "body": row.body.decode("utf-8", "replace"),
-                "key": row.key,
-                "generation": row.generation,
-                "state": row.state,
-                "writes_from": sorted(name for name, source in row.sources.items() if source == event.id),
-                "attempts": [_attempt(item) for item in tries],
-            }
-        )
-    return found
+def item_plain(connection: Connection, item: Row[Any], source: int, *, by: dt.datetime | None = None) -> Plain:
+    """Return a call of many units as it was for one of them."""
+    row = connection.execute(sa.select(calls).where(calls.c.id == item.call_id)).one()
+    writes_from = sorted(name for name, event_id in item.sources.items() if event_id == source)
+    return call_plain(connection, row, source, by=by) | {"state": item.state, "writes_from": writes_from}
 
 
 def _attempt(row: Row[Any]) -> Plain:
     return {
-        "at": _at(row.started_at),
+        "at": at_plain(row.started_at),
         "took_s": (row.ended_at - row.started_at).total_seconds(),
         "outcome": row.outcome,
         "status": row.status,
         "message": row.message,
         "answer": row.answer.decode("utf-8", "replace"),
         "by": row.by,
+        **({"asked": row.asked} if row.asked else {}),
     }
 
 
-def _mail(row: Row[Any]) -> Plain:
+def mail_plain(row: Row[Any]) -> Plain:
+    """Return a mail as plain values."""
     return {
         "id": row.id,
         "state": row.state,
         "reason": row.reason,
         "detail": row.detail,
         "mailbox": row.mailbox,
-        "received_at": _at(row.received_at),
-        "mailed_at": _at(row.mailed_at),
+        "received_at": at_plain(row.received_at),
+        "mailed_at": at_plain(row.mailed_at),
         "from": row.from_address,
         "subject": row.subject,
         "message_id": row.message_id,
         "rule": row.rule,
         "rule_set": row.rule_set,
         "evidence": row.evidence,
-        "due_at": _at(row.due_at),
+        "due_at": at_plain(row.due_at),
+        "purged_at": at_plain(row.purged_at),
     }
 
 
-def _event(row: Row[Any]) -> Plain:
+def event_plain(row: Row[Any]) -> Plain:
+    """Return an event as plain values."""
     return {
         "id": row.id,
         "state": row.state,
@@ -287,7 +261,7 @@ def _event(row: Row[Any]) -> Plain:
         "unit": row.unit,
         "crm_unit_id": row.crm_unit_id,
         "destination": row.destination,
-        "effective_at": _at(row.effective_at, row.timezone),
+        "effective_at": at_plain(row.effective_at, row.timezone),
         "body": row.body,
         "expect": row.expect,
         "rule": row.rule,
@@ -295,22 +269,27 @@ def _event(row: Row[Any]) -> Plain:
         "mail": row.mail_id,
         "mailbox": row.mailbox,
         "identity": row.identity,
-        "settled_at": _at(row.settled_at),
+        "settled_at": at_plain(row.settled_at),
+        "created_at": at_plain(row.created_at),
+        "author": row.author,
+        "released_by": row.released_by,
     }
 
 
-def _unit(row: Row[Any]) -> Plain:
+def unit_plain(row: Row[Any]) -> Plain:
+    """Return a unit as plain values."""
     return {
         "crm_unit_id": row.crm_unit_id,
         "destination": row.destination,
         "location": row.location,
         "unit": row.unit,
         "confirmed": row.shown,
-        "due_at": _at(row.due_at),
+        "due_at": at_plain(row.due_at),
         "tries": row.tries,
-        "updated_at": _at(row.updated_at),
+        "updated_at": at_plain(row.updated_at),
     }
 
 
-def _at(value: dt.datetime | None, zone: str = "UTC") -> str | None:
+def at_plain(value: dt.datetime | None, zone: str = "UTC") -> str | None:
+    """Return an instant as text, in a zone."""
     return None if value is None else value.astimezone(ZoneInfo(zone)).isoformat()

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from worker.calls import Outcome, Reply, Verb
+from worker.calls import Many, Outcome, Reply, Request, Verb
 from worker.destinations.answers import Raw, sort_answer
-from worker.destinations.profiles import KISS_V2, render
+from worker.destinations.profiles import KISS_ULID_2, KISS_V2, render, render_bulk
 
 NOW = dt.datetime(2026, 5, 1, 12, 0, tzinfo=dt.UTC)
 PUT = render(KISS_V2, Verb.MOVE_IN, "A", {"pms_tenant_id": "T"})
@@ -140,3 +140,52 @@ def test_what_is_kept_of_an_answer_is_bounded() -> None:
     """The message has at most 1,000 characters and the body at most 64 KiB."""
     reply = sort(422, {"message": "x" * 100_000})
     assert (len(reply.message), len(reply.body)) == (1000, 65_536)
+
+
+MANY = render_bulk(KISS_V2, [{"crm_unit_id": "A"}, {"crm_unit_id": "B"}])
+MANY_2 = render_bulk(KISS_ULID_2, [{"crm_unit_id": "A"}, {"crm_unit_id": "B"}])
+
+
+@pytest.mark.parametrize(
+    ("data", "many"),
+    [
+        ({"total": 2, "created": 1, "updated": 1, "unchanged": 0, "errors": []}, Many(refused={}, created=1)),
+        ({"errors": [{"crm_unit_id": "B", "error": "no"}]}, Many(refused={"B": "no"})),
+        ({"total": 2, "created": 0, "updated": 1, "unchanged": 0, "errors": []}, None),
+        ({"total": 3, "errors": []}, None),
+        ({"errors": [{"crm_unit_id": "C", "error": "no"}]}, None),
+        ({"errors": [{"crm_unit_id": ["A"], "error": "no"}]}, None),
+        ({"errors": [{"crm_unit_id": "A", "error": "x"}, {"crm_unit_id": "A", "error": "y"}]}, None),
+        ({"errors": ["odd"]}, None),
+        ({"created": 2}, None),
+    ],
+)
+def test_a_bulk_answer_says_what_came_of_each_unit(data: dict[str, Any], many: Many | None) -> None:
+    """Each unit is accounted for, or nothing is said of any."""
+    reply = sort(200, {"message": "Sync completed.", "data": data}, MANY)
+    assert reply.many == many
+    assert (reply.outcome is Outcome.APPLIED) <= (many is None or not many.refused)
+
+
+@pytest.mark.parametrize(
+    ("status", "results", "many"),
+    [
+        (200, [("A", "applied", None), ("B", "failed", "no")], Many(refused={"B": "no"})),
+        (200, [("A", "applied", None), ("B", "failed", None)], Many(refused={"B": "failed"})),
+        (422, [("A", "failed", "x"), ("B", "failed", "y")], Many(refused={"A": "x", "B": "y"})),
+        (200, [("A", "applied", None)], None),
+    ],
+)
+def test_results_name_every_unit(status: int, results: list[Any], many: Many | None) -> None:
+    """Where an answer lists results, a unit that is missing there is confirmed by nobody."""
+    listed = [{"external_unit_id": unit, "status": word, "error": error} for unit, word, error in results]
+    told = {"message": "Done.", "data": {"total": 2, "results": listed}}
+    raw = Raw(status=status, headers={}, body=json.dumps(told).encode())
+    assert sort_answer(KISS_ULID_2, MANY_2, raw, now=NOW).many == many
+
+
+def test_a_whole_refusal_says_nothing_of_units() -> None:
+    """A 422 without results refuses the call as a whole, and a list of units is no bulk answer."""
+    assert sort(422, {"message": "No.", "errors": {"units": ["twice"]}}, MANY).many is None
+    listed = Request(method="GET", path="/units", body=b"")
+    assert sort(200, {"message": "x", "data": {"errors": []}}, listed).many is None

@@ -1,12 +1,14 @@
 """The requests that calls become."""
 
 from decimal import Decimal
+from typing import get_args
 
 import pytest
 
 from parsers.events import Value
 from worker.calls import Request, Verb
 from worker.destinations.profiles import KISS_V2, PROFILES, render
+from worker.settings import Destination
 
 
 def test_each_verb_has_its_request() -> None:
@@ -52,5 +54,7 @@ def test_the_order_of_a_body_changes_no_byte() -> None:
 
 
 def test_profiles_are_found_by_name() -> None:
-    """A configuration names a profile."""
+    """A configuration may name each profile, and no other."""
     assert PROFILES["kiss-v2"] is KISS_V2
+    assert tuple(PROFILES) == get_args(Destination.model_fields["profile"].annotation)
+    assert all(profile.name == name for name, profile in PROFILES.items())

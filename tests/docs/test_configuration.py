@@ -16,6 +16,8 @@ HEADINGS = {
     "destination": "[destination.NAME]",
     "pms": "pms entries",
     "trust": "trust entries",
+    "webhook": "[[webhook]]",
+    "reconcile": "[[reconcile]]",
 }
 
 
@@ -56,7 +58,7 @@ def _documented_default(cell: str) -> Any:
 def test_the_walk_finds_the_settings() -> None:
     """A walk that finds nothing fails."""
     assert {"[store]", "[smtp]", "[[mailbox]]", "[destination.NAME]", "trust entries", "pms entries"} <= set(SECTIONS)
-    assert len(SECTIONS) == 12
+    assert len(SECTIONS) == 16
 
 
 @pytest.mark.parametrize("heading", SECTIONS)

@@ -8,6 +8,7 @@ import pytest
 from tests.docs.pages import ROOT, first_words, read, rows, sections
 from worker import metrics
 from worker.calls import Outcome
+from worker.notices import IssueKind
 from worker.order import Hold, State
 from worker.smtp.replies import REPLIES
 from worker.store.mails import MailHold, MailState
@@ -25,6 +26,7 @@ REJECTED = (Outcome.REJECTED, Outcome.SOURCE_CONFLICT, Outcome.NOT_FOUND)
         ("Why an event is held", Hold),
         ("Why an event is rejected", REJECTED),
         ("Outcomes of a sending", Outcome),
+        ("Issues", IssueKind),
         ("Write status of a mail", ("PENDING", "SUCCESS", "PARTIAL_SUCCESS", "FAILURE", "IGNORED")),
     ],
 )
@@ -64,10 +66,12 @@ def _log_events() -> set[str]:
         r"_log\.(?:info|warning|error)\(\s*\"(\w+)\"",
         r"\.log\.(?:info|warning|error)\(\s*\"(\w+)\"",
         r"event=\"(\w+)\"",
+        r"\"event\": \"(\w+)\"",
     )
     texts = [path.read_text("utf-8") for path in (ROOT / "worker").rglob("*.py")]
     found = {name for text in texts for pattern in patterns for name in re.findall(pattern, text)} - {"call_"}
-    return found | {f"call_{outcome}" for outcome in Outcome if outcome not in (Outcome.APPLIED, Outcome.NOT_FOUND)}
+    quiet = (Outcome.APPLIED, Outcome.NOT_FOUND, Outcome.ACCEPTED)
+    return found | {f"call_{outcome}" for outcome in Outcome if outcome not in quiet}
 
 
 def test_every_log_line_has_its_row() -> None:

@@ -15,6 +15,7 @@ from tests.docs.pages import DOCS, PAGES, ROOT, anchors, blocks, code_spans, fir
 from worker.cli import main
 
 NEEDED = (
+    "api",
     "architecture",
     "cli",
     "configuration",
@@ -23,8 +24,11 @@ NEEDED = (
     "flow",
     "kiss-api",
     "operations",
+    "reconcile",
     "rules",
     "seeds",
+    "units",
+    "webhooks",
     "words",
 )
 DECISIONS = sorted((DOCS / "decisions").glob("*.md"))

@@ -1,5 +1,6 @@
 """What the command line prints as JSON is what the published schemas say."""
 
+import datetime as dt
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,10 @@ from tests.docs.pages import read
 from tests.docs.schema import SCHEMAS, faults
 from tests.rigs.gatepost import FIXTURES, Gatepost, run
 from worker.calls import Outcome
+from worker.notices import IssueKind
 from worker.order import State
+from worker.replay import Effect
+from worker.store.issues import IssueState
 from worker.store.mails import MailState
 from worker.units.access import AccessState
 
@@ -42,10 +46,18 @@ def test_there_are_schemas() -> None:
     """A walk that finds nothing fails."""
     assert FILES == [
         "common.json",
+        "events-add.json",
+        "events-edit.json",
         "events-show.json",
+        "issues-list.json",
+        "issues-show.json",
         "mail-show.json",
         "parse.json",
+        "reconcile.json",
+        "replay-show.json",
+        "replay.json",
         "send.json",
+        "undo.json",
         "units-show.json",
         "why.json",
     ]
@@ -80,6 +92,9 @@ def test_closed_lists_are_those_of_the_code() -> None:
     assert words("mail", "state") == sorted(MailState)
     assert words("attempt", "outcome") == sorted(Outcome)
     assert words("access", "state") == sorted([*AccessState, "unknown"])
+    assert words("issue", "kind") == sorted(IssueKind)
+    assert words("issue", "state") == sorted(IssueState)
+    assert sorted(shared["effect"]["enum"]) == sorted(Effect)
 
 
 def test_send(sent: list[Any]) -> None:
@@ -102,6 +117,25 @@ def test_events_show(up: Gatepost, sent: list[Any]) -> None:
     assert found["calls"][0]["attempts"]
 
 
+def test_reconcile(up: Gatepost, sent: list[Any]) -> None:
+    """``reconcile --json`` prints what its schema says: compared, put right, and shown again."""
+    unit = sent[0]["mail"]["events"][0]["unit"]
+    file = up.folder / "roll.csv"
+    file.write_text(f"Unit,Status,Tenant ID,Move-In Date,Locked Out\nZ901,Rented,T9,2026-05-01,Yes\n{unit},maybe,,,\n")
+    box = ("--mailbox", "sitelink@demo.test")
+    compared = up.cli("reconcile", str(file), *box)
+    assert faults(compared, "reconcile.json") == []
+    assert (compared["counts"]["missed"], compared["counts"]["left_out"], compared["sent"]) == (1, 1, None)
+    done = up.cli("reconcile", str(file), *box, "--go", "--reason", "month end")
+    assert faults(done, "reconcile.json") == []
+    assert done["sent"]["confirmed"] == 1
+    shown = up.unit("SITELINK-Z901")
+    assert shown is not None
+    assert (shown["pms_tenant_id"], shown["pms_lockout"]) == ("T9", True)
+    assert faults(up.cli("reconcile", "--show", str(done["reconcile"])), "reconcile.json") == []
+    assert [row["reconcile"] for row in up.cli("reconcile", "--list")] == [done["reconcile"], compared["reconcile"]]
+
+
 def test_units_show(up: Gatepost, sent: list[Any]) -> None:
     """``units show --json`` prints what its schema says."""
     found = up.cli("units", "show", sent[0]["mail"]["events"][0]["crm_unit_id"])
@@ -115,6 +149,16 @@ def test_why(up: Gatepost, sent: list[Any]) -> None:
     assert faults(found, "why.json") == []
     assert found[0]["facts"][0]["from"]["lines"]
     assert found[0]["facts"][0]["from"]["call"]
+
+
+def test_why_at(up: Gatepost, sent: list[Any]) -> None:
+    """``why --at --json`` prints what its schema says, of before and after the mail."""
+    unit, now = sent[0]["mail"]["events"][0]["unit"], dt.datetime.now(dt.UTC)
+    (before,), (after,) = (up.cli("why", unit, "--at", at) for at in ("2020-01-01", now.isoformat()))
+    assert faults([before, after], "why.json") == []
+    assert (before["facts"], before["events"], before["access"]["state"]) == ([], [], "unknown")
+    assert after["facts"][0]["from"]["call"]
+    assert after["at"]
 
 
 @pytest.mark.parametrize("mail", [MOVE_IN, FORGED, FIXTURES / "demo" / "05-move-out.eml"], ids=lambda path: path.stem)

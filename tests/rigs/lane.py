@@ -9,13 +9,14 @@ import sqlalchemy as sa
 
 from parsers.events import Event, Kind
 from tests.model import Kiss
-from worker.calls import Outcome, Reply, Request, Verb
+from worker.calls import NO_MORE, Manners, Outcome, Reply, Request, Verb
 from worker.destinations.profiles import KISS_V2, render
 from worker.drain import Drain, Patience
 from worker.store import schema
 from worker.store.database import Database
+from worker.store.events import Telling
 from worker.store.mails import MailState, Verdict, store_verdict
-from worker.store.tables import attempts, bodies, calls, events, lanes, mails
+from worker.store.tables import attempts, bodies, calls, events, issues, lanes, mails
 
 NOON = dt.datetime(2026, 5, 1, 12, tzinfo=dt.UTC)
 UNIT = "MAIN-B204"
@@ -50,8 +51,16 @@ class Faulty:
         self.kiss = Kiss()
         self.faults: list[Fault] = []
         self.sent: list[tuple[str, str, bytes, str]] = []
+        self.watch: Callable[[dict[str, Any] | None, dict[str, Any]], None] | None = None
 
-    def render(self, verb: Verb, crm_unit_id: str, body: Mapping[str, Any]) -> Request:
+    @property
+    def manners(self) -> Manners:
+        """Return what a move-out resets, and the like."""
+        return KISS_V2.manners
+
+    def render(
+        self, verb: Verb, crm_unit_id: str, body: Mapping[str, Any], *, about: Mapping[str, Any] = NO_MORE
+    ) -> Request:
         """Render as the real destination does."""
         return render(KISS_V2, verb, crm_unit_id, body)
 
@@ -60,10 +69,17 @@ class Faulty:
         self.sent.append((request.method, request.path, request.body, key))
 
         def through() -> Reply:
+            before = dict(self.kiss.units[UNIT]) if UNIT in self.kiss.units else None
             status, answer = self.kiss.request(request.method, request.path, request.body, key)
-            outcome = {200: Outcome.APPLIED, 201: Outcome.APPLIED, 404: Outcome.NOT_FOUND, 409: Outcome.KEY_REUSED}[
-                status
-            ]
+            if self.watch is not None and UNIT in self.kiss.units:
+                self.watch(before, self.kiss.units[UNIT])
+            outcome = {
+                200: Outcome.APPLIED,
+                201: Outcome.APPLIED,
+                404: Outcome.NOT_FOUND,
+                409: Outcome.KEY_REUSED,
+                500: Outcome.FAILED,
+            }[status]
             return Reply(
                 outcome=outcome,
                 status=status,
@@ -73,6 +89,10 @@ class Faulty:
             )
 
         return self.faults.pop(0)(through) if self.faults else through()
+
+    def ask(self, job: str, *, deadline_s: float) -> Reply:
+        """Take no jobs on."""
+        raise AssertionError(job)
 
     def close(self) -> None:
         """Nothing to close."""
@@ -128,7 +148,9 @@ class Rig:
             self.clock.advance(max((due - self.clock.now).total_seconds(), 0) + 15)
         raise AssertionError("the lane never comes to rest")
 
-    def tell(self, kind: Kind, body: Mapping[str, Any], *, hour: int, identity: str | None = None, **more: Any) -> int:
+    def tell(
+        self, kind: Kind, body: Mapping[str, Any], *, hour: float, identity: str | None = None, **more: Any
+    ) -> int:
         """Store an event as ingest does; return its number."""
         self._number += 1
         number, at = self._number, NOON + dt.timedelta(hours=hour)
@@ -159,18 +181,19 @@ class Rig:
                     tries=0,
                 )
             )
-            verdict = Verdict(
+            telling = Telling(
+                event=event,
                 mail_id=f"m{number}",
-                state=MailState.PARSED,
-                rule="test/rule",
-                rule_set="0",
-                events=(event,),
                 company="acme",
                 mailbox="x@y.test",
                 location="MAIN",
                 destination="kiss",
                 timezone="America/Chicago",
+                rule_set="0",
                 received_at=self.clock.now,
+            )
+            verdict = Verdict(
+                mail_id=f"m{number}", state=MailState.PARSED, rule="test/rule", rule_set="0", tellings=[telling]
             )
             store_verdict(connection, verdict, now=self.clock.now)
         return number
@@ -193,6 +216,17 @@ class Rig:
         with self.db.read() as connection:
             return connection.execute(sa.select(lanes)).one()
 
+    def lanes(self) -> list[Any]:
+        """Return the rows of all lanes."""
+        with self.db.read() as connection:
+            return list(connection.execute(sa.select(lanes)))
+
+    def ids_of(self, identity: str) -> list[int]:
+        """Return the events with an identity."""
+        with self.db.read() as connection:
+            statement = sa.select(events.c.id).where(events.c.identity == identity).order_by(events.c.id)
+            return list(connection.execute(statement).scalars())
+
     def states(self) -> list[tuple[str, str | None]]:
         """Return state and reason of the events, in the order in which they were told."""
         with self.db.read() as connection:
@@ -207,6 +241,12 @@ class Rig:
         """Return the outcomes of all sendings, first to last."""
         with self.db.read() as connection:
             return list(connection.execute(sa.select(attempts.c.outcome).order_by(attempts.c.id)).scalars())
+
+    def issues(self, state: str = "open") -> list[str]:
+        """Return the kinds of the issues in a state."""
+        with self.db.read() as connection:
+            statement = sa.select(issues.c.kind).where(issues.c.state == state).order_by(issues.c.id)
+            return list(connection.execute(statement).scalars())
 
     @property
     def unit(self) -> dict[str, Any]:

@@ -323,13 +323,17 @@ def test_sigterm_under_load_loses_nothing(database: Database, url: str) -> None:
     assert acknowledged == kept
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # PostgreSQL syncs in a process of its own
-def test_every_250_comes_after_a_sync(database: Database, url: str, tmp_path: Path) -> None:
-    """strace sees a sync of the database between the write of a mail and its 250, every time."""
+def _need_strace() -> None:
     if shutil.which("strace") is None:
         if os.environ.get("CI") == "true":
             pytest.fail("strace is missing: make deps")
         pytest.skip("strace is missing: apt install strace, or make deps")
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # that of PostgreSQL is below
+def test_every_250_comes_after_a_sync(database: Database, url: str, tmp_path: Path) -> None:
+    """strace sees a sync of the database between the write of a mail and its 250, every time."""
+    _need_strace()
     trace = tmp_path / "trace"
     calls = "trace=fsync,fdatasync,pwrite64,write,sendto,sendmsg"
     process = Process(url, "strace", "-f", "-y", "-s", "64", "-o", str(trace), "-e", calls)
@@ -357,6 +361,61 @@ def test_every_250_comes_after_a_sync(database: Database, url: str, tmp_path: Pa
     assert counted["answers"] == 20
     assert counted["writes"] >= 20
     assert counted["syncs"] >= 20
+
+
+@pytest.mark.parametrize("database_url", [pytest.param("postgresql", marks=pytest.mark.service)], indirect=True)
+def test_every_250_comes_after_a_sync_of_the_log(database: Database, url: str, tmp_path: Path) -> None:
+    """strace, on PostgreSQL and the receiver at once, sees the log written, then synced, before each 250."""
+    _need_strace()
+    trace, receiver = tmp_path / "trace", Process(url)
+    client = Client(receiver.address)
+    client.ask("EHLO pms.test")
+    assert send(client).startswith("250 2.0.0 queued as ")  # from now on it has its connection to the database
+    with database.read() as connection:
+        backend = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
+    postmaster = int(re.findall(r"PPid:\s+(\d+)", Path(f"/proc/{backend}/status").read_text())[0])
+    pids = [receiver.popen.pid, postmaster, *_children(postmaster)]
+    calls = "trace=fsync,fdatasync,pwrite64,pwritev,write,sendto,sendmsg"
+    strace = subprocess.Popen(
+        ["strace", "-f", "-y", "-s", "64", "-o", str(trace), "-e", calls, *(f"-p{pid}" for pid in pids)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_until(lambda: strace.poll() is not None or all(_is_traced(pid) for pid in pids))
+        if strace.poll() is not None:
+            said = strace.communicate()[1]
+            assert "not permitted" in said, said
+            pytest.skip("strace may not attach to processes here: set kernel.yama.ptrace_scope = 0")
+        for _ in range(20):
+            assert send(client).startswith("250 2.0.0 queued as ")
+        client.close()
+    finally:
+        if strace.poll() is None:
+            strace.send_signal(signal.SIGINT)  # it lets go of them
+            strace.communicate(timeout=PATIENCE_S)
+    assert receiver.end(signal.SIGTERM) == 0
+    answers = 0
+    is_written = is_synced = False  # since the 250 before
+    for line in trace.read_text().splitlines():
+        if re.search(r"pwritev?(64)?\(\d+<[^>]*/pg_wal/", line):
+            is_written, is_synced = True, False
+        elif re.search(r"f(data)?sync(\(\d+<[^>]*/pg_wal/[^>]*>\)| resumed>\)) += 0", line):
+            is_synced = is_written
+        elif "250 2.0.0 queued as " in line:
+            assert is_synced, "a 250 was sent before the write-ahead log was synced"
+            answers += 1
+            is_written = is_synced = False
+    assert answers == 20
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _is_traced(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return not re.search(r"TracerPid:\s+0\b", status)
 
 
 def test_lock_patience_is_bounded() -> None:

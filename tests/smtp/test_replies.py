@@ -110,7 +110,7 @@ def _(start: Start) -> tuple[Client, str]:
     def broken(_: bytes) -> None:
         raise RuntimeError("Jane Smith")
 
-    rig.receiver.open_intake = lambda: SimpleNamespace(add=broken, close=lambda: None, seen=0)
+    rig.receiver.open_intake = lambda _: SimpleNamespace(add=broken, close=lambda: None, seen=0, is_writing=False)
     client.envelope()
     return client, client.ask("x")
 

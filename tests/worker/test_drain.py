@@ -14,7 +14,7 @@ from parsers.events import Kind
 from tests.rigs.lane import KEY, Crash, Rig, answer, crash_after, crash_before, lost
 from worker.calls import Outcome
 from worker.drain import Drain
-from worker.store import lanes as lane_store
+from worker.store import pauses as pauses_store
 from worker.store.tables import lanes, pauses
 
 
@@ -90,7 +90,7 @@ def test_401_pauses_the_destination_until_it_is_resumed(rig: Rig) -> None:
     with rig.db.write() as connection:
         (pause,) = connection.execute(sa.select(pauses)).all()
         assert (pause.name, pause.actor) == ("kiss", "gatepost")
-        lane_store.resume(connection, "destination", "kiss")
+        pauses_store.resume(connection, "destination", "kiss")
     rig.drain()
     assert rig.states() == [("applied", None)]
 
@@ -129,12 +129,13 @@ def test_a_pull_mode_unit_rejects_that_event_only(rig: Rig) -> None:
 
 
 def test_a_reused_key_is_not_retried_blindly(rig: Rig) -> None:
-    """409 for the key is tried once more under the next generation, then held for a person."""
+    """409 for the key stops that event for a person, opens an issue, and is sent no second time."""
     rig.move_in()
-    rig.far.faults = [answer(Outcome.KEY_REUSED, 409)] * 2
+    rig.far.faults = [answer(Outcome.KEY_REUSED, 409)]
     rig.drain_until_quiet()
     assert rig.states() == [("held", "tries_exhausted")]
-    assert len(rig.far.sent) == 2
+    assert len(rig.far.sent) == 1
+    assert rig.issues() == ["key_reused"]
 
 
 def test_failures_come_to_an_end(rig: Rig) -> None:
@@ -282,10 +283,31 @@ def test_a_refusal_after_a_lost_answer_proves_nothing(rig: Rig, second) -> None:
     rig.patch(2, pms_lockout=False)
     rig.far.faults = [lost]
     rig.drain()
-    rig.patch(3, pms_lockout=True)
     rig.far.faults = [second]
     rig.clock.advance(60)
+    rig.drain()
+    rig.patch(3, pms_lockout=True)
+    rig.clock.advance(60)
     rig.drain_until_quiet()
+    assert rig.unit["pms_lockout"] is True
+
+
+def test_a_lost_call_that_is_wanted_no_more_is_not_sent_again(rig: Rig) -> None:
+    """When a later mail takes back what a call of unknown outcome writes, the call is given up, and its facts restated.
+
+    Repeating it would open a gate that the later mail closed.
+    """
+    rig.move_in()
+    rig.patch(1, pms_lockout=True)
+    rig.drain_until_quiet()
+    rig.patch(2, pms_lockout=False)
+    rig.far.faults = [answer(Outcome.UNKNOWN)]
+    rig.drain()
+    rig.patch(3, pms_lockout=True)
+    rig.clock.advance(60)
+    rig.drain_until_quiet()
+    assert [sent[2] for sent in rig.far.sent[-2:]] == [b'{"pms_lockout":false}', b'{"pms_lockout":true}']
+    assert not any(seen["occupied"] and not seen["pms_lockout"] for seen in rig.far.kiss.seen[2:])
     assert rig.unit["pms_lockout"] is True
 
 
@@ -363,7 +385,7 @@ def test_a_worker_that_stops_begins_nothing(rig: Rig) -> None:
     """Between two calls a stopping worker gives the lane back, still due, with its calls stored."""
     rig.move_in()
     rig.patch(1, paid_through_date="2026-06-30")
-    stops = iter([False, False, True])
+    stops = iter([False, True])
     stopping = Drain(rig.db, {"kiss": rig.far}, clock=rig.clock, by="one", is_stopping=lambda: next(stops, True))
     stopping.drain([KEY])
     assert len(rig.far.sent) == 1
@@ -379,13 +401,13 @@ def test_a_pause_is_only_ever_lengthened(rig: Rig) -> None:
     for until in (10, 60, 30):
         with rig.db.write() as connection:
             end = now + dt.timedelta(seconds=until)
-            lane_store.pause(connection, "destination", "kiss", reason="", actor="t", now=now, until=end)
+            pauses_store.pause(connection, "destination", "kiss", reason="", actor="t", now=now, until=end)
     with rig.db.read() as connection:
         assert connection.execute(sa.select(pauses.c.until)).scalar_one() == now + dt.timedelta(seconds=60)
     for until in (None, 90):
         with rig.db.write() as connection:
             end = None if until is None else now + dt.timedelta(seconds=until)
-            lane_store.pause(connection, "destination", "kiss", reason="", actor="t", now=now, until=end)
+            pauses_store.pause(connection, "destination", "kiss", reason="", actor="t", now=now, until=end)
     with rig.db.read() as connection:
         assert connection.execute(sa.select(pauses.c.until)).scalar_one() is None
 

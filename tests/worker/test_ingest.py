@@ -9,12 +9,12 @@ import sqlalchemy as sa
 
 from parsers import load_rules
 from tests.rigs.gatepost import ROOT, demo_mail
-from worker.actions import release_event
+from worker.edits import release_events
 from worker.ingest import Ingest, content_digest
 from worker.settings import Mailbox, PackUse, Trust
 from worker.store.database import Database
 from worker.store.keep import Keeper, KeptMail
-from worker.store.lanes import pause, resume
+from worker.store.pauses import pause, resume
 from worker.store.tables import events, lanes, mails
 
 RULES = load_rules([ROOT / "rules"])
@@ -155,7 +155,7 @@ def test_a_mode_that_does_not_apply_holds_for_review(reader: Reader, mode: str) 
     assert {(event.state, event.reason) for event in reader.events()} == {("held", "review")}
     with reader.db.read() as connection:
         assert connection.execute(sa.select(lanes.c.due_at)).scalar_one() is None
-    release_event(reader.db, reader.events()[0].id, actor="anna", reason="seen", now=NOW)
+    release_events(reader.db, [reader.events()[0].id], actor="anna", reason="seen", now=NOW)
     with reader.db.read() as connection:
         assert connection.execute(sa.select(lanes.c.due_at)).scalar_one() == NOW
 

@@ -10,9 +10,9 @@ from hypothesis import event as note
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parsers.events import Kind
+from parsers.events import Kind, canonical
 from tests.model import DEFAULTS, Kiss, permits
-from worker import order
+from worker import guard, keys, order
 from worker.calls import Verb
 from worker.order import State, UnitEvent
 
@@ -74,7 +74,7 @@ class World:
         if self.shown.get("exists") is False:
             self.shown = {}
         for _ in range(8):
-            changes = order.judge(self.events, LATER)
+            changes = guard.judge(self.events, LATER)
             self.events = [
                 replace(e, state=changes[e.id][0], reason=changes[e.id][1]) if e.id in changes else e
                 for e in self.events
@@ -103,9 +103,9 @@ class World:
         assert not any(on_the_way) or opened[0] or opened[-1], "a gate stood open on the way from closed to closed"
 
     def _send(self, call: order.Call) -> int:
-        base = order.key_base("acme", "kiss", UNIT, call, self.events)
+        base = keys.key_base("acme", "kiss", UNIT, call, self.events)
         self.keys[base] = self.keys.get(base, -1) + 1
-        key = order.derive_key(base, self.keys[base])
+        key = keys.derive_key(base, self.keys[base])
         method, path = {
             Verb.MOVE_IN: ("PUT", f"/units/{UNIT}/tenancy"),
             Verb.MOVE_OUT: ("DELETE", f"/units/{UNIT}/tenancy"),
@@ -113,7 +113,7 @@ class World:
             Verb.CREATE: ("PATCH", "/units"),
         }[call.verb]
         values = {"units": [{"crm_unit_id": UNIT, **call.writes}]} if call.verb is Verb.CREATE else dict(call.writes)
-        body = order.canonical(values).encode() if values else b""
+        body = canonical(values).encode() if values else b""
         return self.kiss.request(method, path, body, key)[0]
 
 
@@ -267,14 +267,14 @@ def test_a_mismatched_tenant_is_held_and_let_go_when_explained() -> None:
 
 def test_an_unknown_tenancy_is_no_mismatch() -> None:
     """A move-out of a unit whose tenancy we never saw is not held."""
-    assert order.judge([move_out(1, 0, expect={"pms_tenant_id": "A"})], LATER) == {}
+    assert guard.judge([move_out(1, 0, expect={"pms_tenant_id": "A"})], LATER) == {}
 
 
 def test_a_held_unknown_unit_goes_on_when_a_move_in_is_known() -> None:
     """A fact that waited too long for its unit goes on once somebody moves in."""
     held = patch(1, 1, {"pms_lockout": True}, state=State.HELD, reason="unknown_unit")
-    assert order.judge([held], LATER) == {}
-    assert order.judge([held, move_in(2, "A", 0)], LATER) == {1: (State.WAITING, None)}
+    assert guard.judge([held], LATER) == {}
+    assert guard.judge([held, move_in(2, "A", 0)], LATER) == {1: (State.WAITING, None)}
 
 
 def test_a_future_move_out_waits_for_its_day() -> None:
@@ -298,9 +298,9 @@ def test_the_key_is_of_the_operation_alone() -> None:
     """The same call has the same key wherever and whenever it is made; another body or generation has another."""
     event = patch(1, 0, {"pms_lockout": True})
     call = order.Call(verb=Verb.PATCH, writes={"pms_lockout": True}, sources={"pms_lockout": 1})
-    base = order.key_base("acme", "kiss", UNIT, call, [event])
-    assert order.key_base("acme", "kiss", UNIT, call, [replace(event, id=1, mail_id="other")]) == base
+    base = keys.key_base("acme", "kiss", UNIT, call, [event])
+    assert keys.key_base("acme", "kiss", UNIT, call, [replace(event, id=1, mail_id="other")]) == base
     other = order.Call(verb=Verb.PATCH, writes={"pms_lockout": False}, sources={"pms_lockout": 1})
-    assert order.key_base("acme", "kiss", UNIT, other, [event]) != base
-    assert order.derive_key(base, 0) != order.derive_key(base, 1)
-    assert len(order.derive_key(base, 0)) <= 255
+    assert keys.key_base("acme", "kiss", UNIT, other, [event]) != base
+    assert keys.derive_key(base, 0) != keys.derive_key(base, 1)
+    assert len(keys.derive_key(base, 0)) <= 255

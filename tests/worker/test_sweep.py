@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.rigs.lane import KEY, Rig
-from worker.store.lanes import pause
+from worker.store.pauses import pause
 from worker.store.tables import bodies, mails
 from worker.sweep import Sweep
 

@@ -9,7 +9,10 @@ import gc
 gc.disable()  # while commands are imported: collecting then finds nothing and costs a third of the time
 
 import importlib  # noqa: E402
+import os  # noqa: E402
 import sys  # noqa: E402
+
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # else it reads the entry points of all that is installed
 
 try:
     import click
@@ -19,23 +22,31 @@ except ModuleNotFoundError:
 from worker import __version__  # noqa: E402
 
 _COMMANDS = {
+    "audit": "keeping",
     "config": "setup",
     "db": "setup",
     "demo": "demo",
     "doctor": "setup",
-    "events": "look",
+    "events": "events",
+    "erase": "keeping",
     "explain": "reading",
     "ingest": "sending",
     "init": "setup",
+    "issues": "mending",
     "mail": "look",
     "parse": "reading",
     "pause": "acting",
+    "purge": "keeping",
     "receive": "processes",
+    "reconcile": "reconciling",
+    "replay": "mending",
     "resume": "acting",
     "rules": "reading",
     "send": "sending",
     "serve": "processes",
+    "standin": "standin",
     "sweep": "processes",
+    "undo": "mending",
     "units": "look",
     "up": "processes",
     "wait": "acting",

@@ -23,7 +23,7 @@ def _check_name(settings: Settings, kind: str, name: str) -> str:
 @click.option("--go", is_flag=True, help="Do it; without, only say what would be done.")
 @command()
 def pause(settings: Settings, kind: str, name: str, reason: str, go: bool, as_json: bool) -> None:
-    """Pause a mailbox, rule, pack or destination on every process. Mail is still received and kept."""
+    """Pause a mailbox, rule, pack, destination or everything on every process. Mail is still received and kept."""
     _check_name(settings, kind, name)
     if not go:
         return report(as_json, f"would pause {kind} {name}; do it with --go", done=False, kind=kind, name=name)

@@ -21,12 +21,13 @@ EX_TEMPFAIL = 75  # sysexits.h
 
 
 def command(
-    *, as_json: bool = True, tempfail: str | None = None
+    *, as_json: bool = True, tempfail: str | None = None, maps: bool = True
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command ``--config`` and ``--json``, and turn our own errors into one plain line and an exit code.
 
     The function gets ``settings`` (loaded) and, with ``as_json``, ``as_json``. ``tempfail``: the argument that makes
     the command a pipe(8) target when it is ``-``: whatever of ours goes wrong then ends with 75, to be tried again.
+    ``maps`` False: the unit maps are left unread, since the command looks at them itself.
     """
 
     def wrap(function: Callable[..., None]) -> Callable[..., None]:
@@ -39,7 +40,7 @@ def command(
             if path:
                 os.environ["GATEPOST_CONFIG"] = str(path)  # what a reload and the worker's children read
             with told(tempfail=tempfail is not None and kwargs[tempfail] == "-"):
-                ctx.invoke(function, *args, settings=load_settings(path), **kwargs)
+                ctx.invoke(function, *args, settings=load_settings(path, maps=maps), **kwargs)
 
         return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(run) if as_json else run
 

@@ -31,9 +31,11 @@ from worker.fixtures import FIXTURES, find_fixtures
 from worker.runtime import Runtime
 from worker.settings import Settings
 from worker.store import counts
+from worker.why import why
 
 STORY = FIXTURES / "demo"
 PREFERRED = {"smtp": 8025, "web": 8080}
+TOKENS = ("GATEPOST_UNITS_TOKEN", "GATEPOST_OPS_TOKEN")
 
 
 class DemoError(Exception):
@@ -95,13 +97,13 @@ class Stage:
         ready.unlink(missing_ok=True)
         log = (self.folder / "log.jsonl").open("ab")
         here = {name: value for name, value in os.environ.items() if not name.startswith("GATEPOST_")}
-        token = os.environ.get("GATEPOST_UNITS_TOKEN")
+        tokens = {name: os.environ[name] for name in TOKENS if os.environ.get(name)}
         self.child = subprocess.Popen(  # noqa: S603  this very program
             [
                 *(sys.executable, "-m", "worker.cli", "--config", str(self._config), "up"),
                 *("--ready-file", str(ready), "--now", self.now().isoformat()),
             ],
-            env=here | ({"GATEPOST_UNITS_TOKEN": token} if token else {}),
+            env=here | tokens,
             stdout=log,
             stderr=log,
         )
@@ -202,7 +204,7 @@ def _tell(stage: Stage, *, show_all: bool) -> int:
     if show_all:
         faults += _hostile(stage)
     click.echo("\n$ gatepost why SITELINK-B204")
-    for unit in views.why(stage.runtime.db, "SITELINK-B204", zones=stage.zones, now=stage.now()):
+    for unit in why(stage.runtime.db, "SITELINK-B204", zones=stage.zones, now=stage.now()):
         print_why(unit)
     click.echo(f"look further: gatepost --config {stage.folder}/gatepost.toml mail list")
     click.echo(f"web:          http://{stage.ports['web']}/")
@@ -240,7 +242,7 @@ def _step(stage: Stage, number: int, mailbox: str, step: dict[str, Any]) -> int:
 
 
 def _access_of(stage: Stage, unit: str) -> str:
-    found = views.why(stage.runtime.db, unit, zones={}, now=stage.now())[0]["access"]
+    found = why(stage.runtime.db, unit, zones={}, now=stage.now())[0]["access"]
     return {True: "open", False: "vacant" if found["state"] == "vacant" else "locked"}.get(found["opens"], "unknown")
 
 

@@ -1,20 +1,14 @@
 """``mail``, ``events``, ``units``, ``why``: what is there, and why it is so."""
 
-import shlex
 import sys
 
 import click
 
 from worker import actions, views
 from worker.cli.common import actor, command, open_runtime, print_json, print_rows, report, ring
+from worker.cli.events import limit_option, print_event, query_of, reason_option
+from worker.cli.unitmaps import rename, unit_map
 from worker.settings import Settings
-
-_limit = click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
-_reason = click.option("--reason", required=True, help="Why; it is kept in the audit.")
-
-
-def _query(words: tuple[str, ...]) -> str:
-    return " ".join(word if ":" in word and " " not in word else shlex.quote(word) for word in words)
 
 
 @click.group()
@@ -24,11 +18,14 @@ def mail() -> None:
 
 @mail.command("list")
 @click.argument("query", nargs=-1)
-@_limit
+@limit_option
 @command()
 def mail_list(settings: Settings, query: tuple[str, ...], limit: int, as_json: bool) -> None:
-    """List mails, newest first. QUERY: state: reason: pms: mailbox: rule: from: subject: unit: before: after: text."""
-    rows = views.list_mails(open_runtime(settings).db, _query(query), limit=limit)
+    """List mails, newest first.
+
+    QUERY: id: state: reason: pms: mailbox: rule: set: from: subject: unit: before: after: text.
+    """
+    rows = views.list_mails(open_runtime(settings).db, query_of(query), limit=limit)
     if as_json:
         print_json(rows)
     else:
@@ -60,7 +57,7 @@ def mail_show(settings: Settings, mail_id: str, as_json: bool) -> None:
             click.echo(f"{name.replace('_', ' '):<13} {found[name]}")
     click.echo(f"{'proof':<13} {(found['reading'] or {}).get('proof', '-')}")
     for event in found["events"]:
-        _print_event(event)
+        print_event(event)
     if found["state"] == "held":
         click.echo(f"next: gatepost explain {mail_id}")
 
@@ -87,7 +84,7 @@ def mail_retry(settings: Settings, mail_ids: tuple[str, ...], as_json: bool) -> 
 
 @mail.command("release")
 @click.argument("mail_id")
-@_reason
+@reason_option
 @click.option("--go", is_flag=True, help="Do it; without, only say what would be done.")
 @command()
 def mail_release(settings: Settings, mail_id: str, reason: str, go: bool, as_json: bool) -> None:
@@ -104,7 +101,7 @@ def mail_release(settings: Settings, mail_id: str, reason: str, go: bool, as_jso
 
 @mail.command("discard")
 @click.argument("mail_id")
-@_reason
+@reason_option
 @click.option("--go", is_flag=True, help="Do it; without, only say what would be done.")
 @command()
 def mail_discard(settings: Settings, mail_id: str, reason: str, go: bool, as_json: bool) -> None:
@@ -119,85 +116,17 @@ def mail_discard(settings: Settings, mail_id: str, reason: str, go: bool, as_jso
 
 
 @click.group()
-def events() -> None:
-    """Look at events, and move those that are held."""
-
-
-@events.command("list")
-@click.argument("query", nargs=-1)
-@_limit
-@command()
-def events_list(settings: Settings, query: tuple[str, ...], limit: int, as_json: bool) -> None:
-    """List events, newest first. QUERY: state: reason: pms: mailbox: rule: mail: unit: before: after: text."""
-    rows = views.list_events(open_runtime(settings).db, _query(query), limit=limit)
-    if as_json:
-        print_json(rows)
-    else:
-        columns = ("id", "state", "reason", "kind", "crm_unit_id", "effective_at", "rule", "mail")
-        print_rows(rows, columns, empty="no events")
-
-
-@events.command("show")
-@click.argument("event_id", type=click.IntRange(1, 2**63 - 1))
-@click.option("--curl", is_flag=True, help="Print each call as a curl command.")
-@command()
-def events_show(settings: Settings, event_id: int, curl: bool, as_json: bool) -> None:
-    """Show one event and the calls that carried it."""
-    found = views.show_event(open_runtime(settings).db, event_id)
-    if as_json:
-        print_json(found)
-        return
-    _print_event(found)
-    for call in found["calls"] if curl else []:
-        method, path = call["request"].split(" ", 1)
-        base = settings.destination[found["destination"]].base_url or f"http://{settings.web.listen}/api/v2"
-        body = f" -H 'Content-Type: application/json' -d {shlex.quote(call['body'])}" if call["body"] else ""
-        click.echo(
-            f"curl -X {method} {shlex.quote(base + path)} -H 'Authorization: Bearer '\"$TOKEN\""
-            f" -H 'Idempotency-Key: {call['key']}'{body}"
-        )
-
-
-@events.command("release")
-@click.argument("event_id", type=int)
-@_reason
-@click.option("--go", is_flag=True, help="Do it; without, only say what would be done.")
-@command()
-def events_release(settings: Settings, event_id: int, reason: str, go: bool, as_json: bool) -> None:
-    """Let a held event take effect."""
-    runtime = open_runtime(settings)
-    if not go:
-        found = views.show_event(runtime.db, event_id)
-        text = f"would release event {event_id}: {found['kind']} of {found['crm_unit_id']}; do it with --go"
-        return report(as_json, text, done=False, event=event_id)
-    actions.release_event(runtime.db, event_id, actor=actor(), reason=reason, now=runtime.clock())
-    return report(as_json, f"event {event_id} is released", done=True, event=event_id)
-
-
-@events.command("discard")
-@click.argument("event_id", type=int)
-@_reason
-@click.option("--go", is_flag=True, help="Do it; without, only say what would be done.")
-@command()
-def events_discard(settings: Settings, event_id: int, reason: str, go: bool, as_json: bool) -> None:
-    """Never let a held event take effect."""
-    runtime = open_runtime(settings)
-    if not go:
-        found = views.show_event(runtime.db, event_id)
-        text = f"would discard event {event_id}: {found['kind']} of {found['crm_unit_id']}; do it with --go"
-        return report(as_json, text, done=False, event=event_id)
-    actions.discard_event(runtime.db, event_id, actor=actor(), reason=reason, now=runtime.clock())
-    return report(as_json, f"event {event_id} is discarded", done=True, event=event_id)
-
-
-@click.group()
 def units() -> None:
-    """Look at units."""
+    """Look at units, and after unit maps."""
+
+
+units.add_command(unit_map)
+units.add_command(rename)
 
 
 @units.command("list")
 @click.argument("query", nargs=-1)
-@_limit
+@limit_option
 @command()
 def units_list(settings: Settings, query: tuple[str, ...], limit: int, as_json: bool) -> None:
     """List the units that mails have named."""
@@ -240,10 +169,13 @@ def units_timeline(settings: Settings, unit: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("unit")
+@click.option(
+    "--at", "at", metavar="TIME", help="As it was then: 2026-05-01 (its end), 2026-05-01T14:30; not given: now."
+)
 @command()
-def why(settings: Settings, unit: str, as_json: bool) -> None:
-    """Say why a unit is as it is: each fact with its mail, line, rule, call, key and answer."""
-    found = _why(settings, unit)
+def why(settings: Settings, unit: str, at: str | None, as_json: bool) -> None:
+    """Say why a unit is as it is, or was: each fact with its mail, line, rule, call, key, answer and person."""
+    found = _why(settings, unit, at)
     if as_json:
         print_json(found)
         return
@@ -253,8 +185,9 @@ def why(settings: Settings, unit: str, as_json: bool) -> None:
 
 def print_why(one: views.Plain) -> None:
     """Print one unit: its access, and its facts under the event that each comes from."""
-    click.echo(f"{one['crm_unit_id']}  {_access(one['access'])}")
-    by_event: dict[int, list[views.Plain]] = {}
+    then = f"  as of {one['at']}" if "at" in one else ""
+    click.echo(f"{one['crm_unit_id']}  {_access(one['access'])}{then}")
+    by_event: dict[int | None, list[views.Plain]] = {}
     for fact in one["facts"]:
         by_event.setdefault(fact["from"]["event"], []).append(fact)
     for facts in by_event.values():
@@ -262,16 +195,21 @@ def print_why(one: views.Plain) -> None:
             mark = "" if fact["confirmed"] else "  (not confirmed yet)"
             click.echo(f"  {fact['fact']} = {_value(fact)}{mark}")
         _print_origin(facts[0]["from"])
+    for call in one.get("under_way", []):
+        click.echo(f"  under way then: call {call['request']} {call['body']}".rstrip())
     for event in one["events"]:
         if event["state"] not in ("applied", "superseded"):
             reason = f" {event['reason']}" if event["reason"] else ""
             click.echo(f"  {event['state']}{reason}: {event['kind']} of mail {event['mail']}; {event['detail'] or '-'}")
 
 
-def _why(settings: Settings, unit: str) -> list[views.Plain]:
+def _why(settings: Settings, unit: str, at: str | None = None) -> list[views.Plain]:
+    from worker.why import read_moment, why
+
+    moment = read_moment(at) if at is not None else None
     runtime = open_runtime(settings)
     zones = {mailbox.location: mailbox.timezone for mailbox in settings.mailbox}
-    return views.why(runtime.db, unit, zones=zones, now=runtime.clock())
+    return why(runtime.db, unit, zones=zones, now=runtime.clock(), at=moment, manners=runtime.manners)
 
 
 def _access(access: views.Plain) -> str:
@@ -282,11 +220,10 @@ def _access(access: views.Plain) -> str:
 
 
 def _print_origin(origin: views.Plain) -> None:
-    click.echo(f"    since {origin['at']}, by event {origin['event']} ({origin['kind']}), rule {origin['rule']}")
-    click.echo(f"    mail {origin['mail']}: {origin['subject']}   proof: {origin['proof'] or '-'}")
-    for line in origin["lines"]:
-        where = f"line {line['line']}" if line["line"] else "subject"
-        click.echo(f"      {where}: {line['text']}   -> {line['field']}")
+    if origin["event"] is None:
+        click.echo("    there before any event, or put back to that")
+    else:
+        _print_event_of(origin)
     call = origin["call"]
     if call:
         click.echo(f"    call {call['request']} {call['body']}".rstrip())
@@ -295,21 +232,21 @@ def _print_origin(origin: views.Plain) -> None:
             click.echo(f"    answer {attempt['status']} {attempt['message']} at {attempt['at']}")
 
 
+def _print_event_of(origin: views.Plain) -> None:
+    click.echo(f"    since {origin['at']}, by event {origin['event']} ({origin['kind']}), rule {origin['rule']}")
+    if origin["mail"] is not None:
+        gone = f"   (bytes let go {origin['purged_at']})" if origin["purged_at"] else ""
+        click.echo(f"    mail {origin['mail']}: {origin['subject']}   proof: {origin['proof'] or '-'}{gone}")
+    for line in origin["lines"]:
+        where = f"line {line['line']}" if line["line"] else "subject"
+        click.echo(f"      {where}: {line['text']}   -> {line['field']}")
+    for word in ("author", "released_by", "vouched_by"):
+        if origin[word]:
+            click.echo(f"    {word.replace('_', ' ')} {origin[word]}")
+
+
 def _value(fact: views.Plain) -> str:
     if "tenancy" not in fact:
         return str(fact["value"])
     held = ", ".join(f"{name} {value}" for name, value in fact["tenancy"].items() if value is not None)
     return f"{fact['value']}{' (' + held + ')' if held else ''}"
-
-
-def _print_event(event: views.Plain) -> None:
-    reason = f" {event['reason']}" if event["reason"] else ""
-    click.echo(f"event {event['id']}  {event['kind']}  {event['crm_unit_id']}  {event['state']}{reason}")
-    click.echo(f"  at {event['effective_at']}  {event['body']}")
-    if event["detail"]:
-        click.echo(f"  {event['detail']}")
-    for call in event.get("calls", []):
-        click.echo(f"  call {call['id']}  {call['request']}  {call['body']}  {call['state']}")
-        click.echo(f"    key {call['key']}")
-        for attempt in call["attempts"]:
-            click.echo(f"    {attempt['at']}  {attempt['outcome']}  {attempt['status'] or '-'}  {attempt['message']}")

@@ -5,9 +5,11 @@ from typing import Any
 
 import click
 
-from parsers import Outcome, Reading, RuleSet, load_rules_text
+from parsers import Outcome, Reading, RuleErrors, RuleSet, load_rules_text
 from worker.cli.common import DONE, command, open_runtime, print_json, print_rows, read_input
+from worker.columns import find_lacking, find_unknown
 from worker.configuration import read_rule_files
+from worker.directory import column_readers
 from worker.settings import ConfigError, Mailbox, Settings, nearest
 
 EXIT_CODES = {
@@ -27,14 +29,22 @@ def saved_rules(settings: Settings) -> RuleSet:
     """Return the rules as they are on disk now.
 
     Raises:
-        RuleErrors: a file is broken; says file, line and column.
+        RuleErrors: a file is broken, or names what neither a field nor a unit map has; says file, line and column.
         ConfigError: no pack file is there.
     """
     files = read_rule_files(settings.rules.paths)
     if not files:
         paths = ", ".join(str(path) for path in settings.rules.paths)
         raise ConfigError(f"no rule pack (*.yaml) in {paths}; set [rules] paths")
-    return load_rules_text(files)
+    found = load_rules_text(files)
+    if errors := find_unknown(found, column_readers(settings.mailbox)):
+        raise RuleErrors(errors)
+    return found
+
+
+def lacking_columns(settings: Settings, rules: RuleSet) -> list[str]:
+    """Return a line for each mailbox whose unit map lacks a column that its packs name."""
+    return find_lacking(rules, column_readers(settings.mailbox))
 
 
 def missing_packs(settings: Settings, rules: RuleSet) -> list[str]:
@@ -82,7 +92,8 @@ def parse(settings: Settings, file: str, address: str, trust: bool, as_json: boo
         click.echo(f"{reading.outcome}  {reading.rule or '-'}" + (f"\n  {reading.reason}" if reading.reason else ""))
         for event in reading.to_json()["events"]:
             body = ", ".join(f"{name}={value}" for name, value in event["body"].items())
-            click.echo(f"  {event['effective_at']}  {event['kind']:<9} {event['crm_unit_id']}  {body}")
+            unit = event["crm_unit_id"] or f"{event['unit']} (not in the unit map)"
+            click.echo(f"  {event['effective_at']}  {event['kind']:<9} {unit}  {body}")
     raise click.exceptions.Exit(EXIT_CODES[reading.outcome])
 
 
@@ -146,6 +157,8 @@ def rules() -> None:
 @command()
 def rules_check(settings: Settings, as_json: bool) -> None:
     """Load every pack as it is on disk; a mistake is told with file, line and column."""
+    from worker.catalogue import complaints, drops, missing_columns
+
     found = saved_rules(settings)
     unproven = [
         f"mailbox {mailbox.address}: a trust entry asks for dkim or login, which are not evaluated yet: it never holds"
@@ -153,13 +166,14 @@ def rules_check(settings: Settings, as_json: bool) -> None:
         for entry in mailbox.trust
         if entry.dkim or entry.login
     ]
-    missing = missing_packs(settings, found)
+    missing = [*missing_packs(settings, found), *lacking_columns(settings, found), *complaints(settings, found)]
+    warnings = [*unproven, *missing_columns(settings), *drops(settings, found)]
     if as_json:
-        print_json({"rule_set": found.id, "packs": len(found.packs), "problems": missing, "warnings": unproven})
+        print_json({"rule_set": found.id, "packs": len(found.packs), "problems": missing, "warnings": warnings})
     else:
         count = sum(len(pack.rules) for pack in found.packs.values())
         click.echo(f"{len(found.packs)} packs, {count} rules: they load (set {found.id})")
-        for line in (*missing, *unproven):
+        for line in (*missing, *warnings):
             click.echo(f"  {line}", err=True)
     raise click.exceptions.Exit(2 if missing else DONE)
 

@@ -1,7 +1,6 @@
 """``init``, ``config``, ``db``, ``doctor``: set up, and see whether all is well."""
 
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import click
 
 from worker.cli.common import DONE, NOT_DONE, command, open_runtime, print_json, told
+from worker.cli.keeping import db_backup, db_restore
 from worker.settings import ConfigError, Settings
 
 _TEMPLATE = """\
@@ -93,19 +93,23 @@ def config() -> None:
 @config.command("check")
 @command()
 def config_check(settings: Settings, as_json: bool) -> None:
-    """Check the configuration, and that every pack that a mailbox names is there."""
-    from worker.cli.reading import missing_packs, saved_rules
+    """Check the configuration: packs and columns are there, and each destination takes what its mailboxes make."""
+    from worker.catalogue import complaints, drops, missing_columns
+    from worker.cli.reading import lacking_columns, missing_packs, saved_rules
 
     rules = saved_rules(settings)
-    packs, missing = rules.packs, missing_packs(settings, rules)
+    packs = rules.packs
+    missing = [f"{line}; known: {', '.join(packs)}" for line in missing_packs(settings, rules)]
+    problems = [*missing, *lacking_columns(settings, rules), *complaints(settings, rules)]
+    warnings = [*missing_columns(settings), *drops(settings, rules)]
     if as_json:
-        print_json({"ok": not missing, "problems": missing})
+        print_json({"ok": not problems, "problems": problems, "warnings": warnings})
     else:
-        for line in missing:
-            click.echo(f"gatepost: {line}; known: {', '.join(packs)}", err=True)
-        if not missing:
+        for line in (*problems, *warnings):
+            click.echo(f"gatepost: {line}", err=True)
+        if not problems:
             click.echo(f"{len(settings.mailbox)} mailboxes, {len(packs)} packs: all is well")
-    raise click.exceptions.Exit(2 if missing else DONE)
+    raise click.exceptions.Exit(2 if problems else DONE)
 
 
 @config.command("show")
@@ -141,7 +145,7 @@ def _flat(prefix: str, value: Any) -> Iterator[str]:
 
 @click.group()
 def db() -> None:
-    """Upgrade, check or back up the database."""
+    """Upgrade, check, back up or restore the database."""
 
 
 @db.command("upgrade")
@@ -177,31 +181,14 @@ def db_check(settings: Settings, as_json: bool) -> None:
     raise click.exceptions.Exit(NOT_DONE if faults else DONE)
 
 
-@db.command("backup")
-@click.argument("target", type=click.Path(path_type=Path))
-@command(as_json=False)
-def db_backup(settings: Settings, target: Path) -> None:
-    """Copy an SQLite database as it is now, while it is in use."""
-    from worker.runtime import Runtime
-
-    database = Runtime(settings).db
-    if not database.is_sqlite:
-        raise ConfigError("this is PostgreSQL: use pg_dump, which takes a consistent copy while it is in use")
-    if target.exists():
-        raise ConfigError(f"{target} is there already; name a new file")
-    source = sqlite3.connect(f"file:{database.url.database}?mode=ro", uri=True)
-    copy = sqlite3.connect(target)
-    with copy:
-        source.backup(copy)
-    copy.close()
-    source.close()
-    click.echo(f"{target} is written")
+db.add_command(db_backup)
+db.add_command(db_restore)
 
 
 @click.command()
-@command()
+@command(maps=False)
 def doctor(settings: Settings, as_json: bool) -> None:
-    """Look whether this place can run Gatepost: store, broker, rules, disk, trust."""
+    """Look whether this place can run Gatepost: store, broker, unit maps, rules, disk, trust."""
     checks = [_examined(name, check, settings) for name, check in _CHECKS.items()]
     if as_json:
         print_json(checks)
@@ -225,6 +212,15 @@ def _store(settings: Settings) -> tuple[str, str]:
     return "ok", f"{_without_password(settings.store.url)}, " + ", ".join(f"{k}={v}" for k, v in found.items())
 
 
+def _sending(settings: Settings) -> tuple[str, str]:
+    from worker.store import pauses
+
+    runtime = open_runtime(settings)
+    with runtime.db.read() as connection:
+        stopped = pauses.everything_paused(connection, runtime.clock())
+    return ("bad", stopped) if stopped else ("ok", "to every destination that is not paused")
+
+
 def _broker(settings: Settings) -> tuple[str, str]:
     from worker.queue import Doorbell, is_in_process, make_app
 
@@ -236,6 +232,14 @@ def _broker(settings: Settings) -> tuple[str, str]:
             f"{_without_password(settings.queue.broker)} cannot be reached; mail is kept, and read once it can",
         )
     return "ok", _without_password(settings.queue.broker)
+
+
+def _maps(settings: Settings) -> tuple[str, str]:
+    from worker import directory
+
+    directory.check(settings.mailbox)
+    files = dict.fromkeys(str(mailbox.unit_map) for mailbox in settings.mailbox if mailbox.unit_map)
+    return "ok", ", ".join(files) or "no mailbox has one"
 
 
 def _rules(settings: Settings) -> tuple[str, str]:
@@ -263,4 +267,12 @@ def _trust(settings: Settings) -> tuple[str, str]:
     return "ok", f"{len(settings.mailbox)} mailboxes"
 
 
-_CHECKS = {"store": _store, "broker": _broker, "rules": _rules, "disk": _disk, "trust": _trust}
+_CHECKS = {
+    "store": _store,
+    "sending": _sending,
+    "broker": _broker,
+    "maps": _maps,
+    "rules": _rules,
+    "disk": _disk,
+    "trust": _trust,
+}

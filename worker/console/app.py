@@ -1,4 +1,4 @@
-"""The application of the web port: a plain page, health and metrics, the local units at ``/api/v2``."""
+"""The application of the web port: a plain page, health and metrics, the operator API, the local units."""
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -6,6 +6,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from worker.console.health import health_routes
+from worker.console.ops.api import ops_api
 from worker.runtime import Runtime
 from worker.units.api import units_api
 
@@ -25,6 +26,8 @@ _PAGE = """<!doctype html>
 <dt><a href="/healthz">/healthz</a></dt><dd>alive</dd>
 <dt><a href="/readyz">/readyz</a></dt><dd>store and broker reachable, nothing overdue</dd>
 <dt><a href="/metrics">/metrics</a></dt><dd>figures for Prometheus</dd>
+<dt><a href="/ops/v1/openapi.json">/ops/v1</a></dt><dd>the operator API; needs
+<code>Authorization: Bearer $GATEPOST_OPS_TOKEN</code></dd>
 {units}
 </dl>
 <p>To look into mails, events and units: <code>gatepost mail list</code>, <code>gatepost why UNIT</code>.</p>
@@ -35,14 +38,16 @@ _UNITS = """<dt>/api/v2/units</dt><dd>the local units; needs
 <code>Authorization: Bearer $GATEPOST_UNITS_TOKEN</code></dd>"""
 
 
-def web_app(runtime: Runtime, *, units_token: str) -> Starlette:
+def web_app(runtime: Runtime, *, units_token: str, ops_token: str) -> Starlette:
     """Return the application for a process's parts."""
     has_units = runtime.settings.uses_local_units
 
     async def home(_: Request) -> Response:
         return HTMLResponse(_PAGE.format(units=_UNITS if has_units else ""))
 
-    routes: list[BaseRoute] = [Route("/", home), *health_routes(runtime)]
+    _ = runtime.keeper  # made before several threads ask for it
+    ops = Mount("/ops/v1", app=ops_api(runtime, token=ops_token))
+    routes: list[BaseRoute] = [Route("/", home), *health_routes(runtime), ops]
     if has_units:
         api = units_api(
             runtime.units,

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from worker import metrics
 from worker.runtime import Runtime
-from worker.store import counts
+from worker.store import counts, pauses
 
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -36,11 +36,14 @@ def health_routes(runtime: Runtime) -> list[Route]:
 
 
 def readiness(runtime: Runtime) -> dict[str, str]:
-    """Return ``ok`` or what is wrong, for the store, the broker and the oldest due row."""
+    """Return ``ok`` or what is wrong, for the store, the broker and the oldest due row; and why nothing is sent."""
     found = {"store": "ok", "broker": "ok", "oldest_due": "ok"}
     try:
         with runtime.db.read() as connection:
             oldest_s = counts.oldest_due_s(connection, now=runtime.clock())
+            stopped = pauses.everything_paused(connection, runtime.clock())
+        if stopped is not None:
+            found["sending"] = stopped
         limit_s = runtime.settings.health.oldest_due_s
         if oldest_s > limit_s:
             found["oldest_due"] = f"{oldest_s:.0f} s, over the limit of {limit_s:.0f} s"

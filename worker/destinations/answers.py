@@ -7,14 +7,16 @@ import datetime as dt
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from worker.calls import Outcome, Reply, Request
-from worker.destinations.profiles import Profile
+from worker.calls import Many, Outcome, Reply, Request
+from worker.destinations.profiles import Bulk, Profile
 
 MAX_BODY_BYTES = 65_536
+MAX_BULK_BYTES = 1_048_576
+"""Of the answer to a call of many units, which may say a word of each; what is recorded of it is shorter."""
 MAX_MESSAGE = 1000
 DEFAULT_WAIT_S = 60.0
 LONGEST_WAIT_S = 3600.0
@@ -49,8 +51,10 @@ def sort_answer(profile: Profile, request: Request, raw: Raw, *, now: dt.datetim
     """Return what an answer means for the call that it answers."""
     told = _read(raw.body)
     message = _message(told)
-    if raw.status in (200, 201):
-        return _sort_success(profile, request, raw, told, message)
+    if raw.status in (200, 201) or (raw.status == 422 and request.path == profile.bulk_path and _results(told)):
+        reply = _sort_success(profile, request, raw, told, message)
+        is_bulk = request.method == "PATCH" and request.path == profile.bulk_path
+        return replace(reply, many=sort_units(profile, request, told)) if is_bulk else reply
     outcome = _BY_STATUS.get(raw.status, Outcome.FAILED)
     if raw.status == 404 and message and request.path != profile.bulk_path and not _NO_ROUTE.search(message):
         outcome = Outcome.NOT_FOUND
@@ -58,7 +62,7 @@ def sort_answer(profile: Profile, request: Request, raw: Raw, *, now: dt.datetim
         outcome = _sort_conflict(message)
     elif outcome is Outcome.REJECTED and told is None:
         outcome = Outcome.FAILED  # a proxy's word, not the API's
-    wait_s = _wait_s(raw.headers.get("retry-after"), now)
+    wait_s = retry_after_s(raw.headers.get("retry-after"), now)
     if outcome is Outcome.LIMITED and wait_s is None:
         named = _SECONDS.search(message)
         wait_s = min(float(named[1]), LONGEST_WAIT_S) if named else DEFAULT_WAIT_S
@@ -74,16 +78,57 @@ def _sort_success(profile: Profile, request: Request, raw: Raw, told: Mapping[st
         if not isinstance(data.get("unit_id"), str):
             return _reply(Outcome.FAILED, raw, f"answered {raw.status} without data.unit_id")
         return _reply(Outcome.APPLIED, raw, message, created=raw.status == 201)
-    errors = data.get("errors")
-    if not isinstance(errors, list):
-        return _reply(Outcome.FAILED, raw, f"answered {raw.status} without data.errors")
-    if errors:
-        first = errors[0].get("error") if isinstance(errors[0], dict) else None
+    listed = "results" if profile.bulk is Bulk.RESULTS else "errors"
+    if not isinstance(data.get(listed), list):
+        return _reply(Outcome.FAILED, raw, f"answered {raw.status} without data.{listed}")
+    errors = [item for item in data[listed] if listed == "errors" or not isinstance(item, dict) or item.get("error")]
+    if errors or data.get("failed") or raw.status == 422:
+        first = errors[0].get("error") if errors and isinstance(errors[0], dict) else None
         reason = str(first or message)
         conflict = _sort_conflict(reason) if "pull-mode" in reason else Outcome.REJECTED
         return _reply(conflict, raw, reason)
     created = data.get("created")
     return _reply(Outcome.APPLIED, raw, message, created=isinstance(created, int) and created > 0)
+
+
+def sort_units(profile: Profile, request: Request, told: Mapping[str, Any] | None) -> Many | None:
+    """Return what a bulk answer says of each unit; None when it does not account for every one that was sent."""
+    id_name = profile.name_of("crm_unit_id")
+    sent = {str(row.get(id_name)) for row in json.loads(request.body)["units"]}
+    data = told.get("data") if told else None
+    listed = data.get("results" if profile.bulk is Bulk.RESULTS else "errors") if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not isinstance(listed, list):
+        return None
+    ids = [item.get(id_name) if isinstance(item, dict) else None for item in listed]
+    if not all(isinstance(one, str) and one in sent for one in ids) or len(set(ids)) != len(ids):
+        return None
+    are_errors = profile.bulk is Bulk.ERRORS
+    if not are_errors and set(ids) != sent:
+        return None
+    failed = [item for item in listed if are_errors or item.get("error") or item.get("status") == "failed"]
+    refused = {item[id_name]: str(item.get("error") or "failed")[:MAX_MESSAGE] for item in failed}
+    return Many(refused=refused, created=_count(data, "created")) if _adds_up(data, len(sent), len(refused)) else None
+
+
+def _adds_up(data: Mapping[str, Any], sent: int, refused: int) -> bool:
+    """Say whether the counts of a bulk answer, as far as it gives them, are those of the units that were sent."""
+    total, failed = _count(data, "total"), _count(data, "failed")
+    if (total is not None and total != sent) or (failed is not None and failed != refused):
+        return False
+    parts = [_count(data, name) for name in ("created", "updated", "unchanged")]
+    known = [part for part in parts if part is not None]
+    return sum(known) + refused == sent if len(known) == len(parts) else sum(known) + refused <= sent
+
+
+def _count(data: Mapping[str, Any], name: str) -> int | None:
+    value = data.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _results(told: Mapping[str, Any] | None) -> bool:
+    """Say whether an answer lists what came of each unit."""
+    data = told.get("data") if told else None
+    return isinstance(data, dict) and isinstance(data.get("results"), list)
 
 
 def _sort_conflict(message: str) -> Outcome:
@@ -125,7 +170,7 @@ def _message(told: Mapping[str, Any] | None) -> str:
     return told["message"]
 
 
-def _wait_s(header: str | None, now: dt.datetime) -> float | None:
+def retry_after_s(header: str | None, now: dt.datetime) -> float | None:
     """Return the seconds of a ``Retry-After`` (RFC 9110, 10.2.3: seconds or a date); None when it says nothing."""
     if header is None:
         return None

@@ -1,12 +1,12 @@
 """The local units as a destination: the same requests and answers as over HTTP, without the HTTP."""
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from parsers.events import Value
-from worker.calls import Outcome, Reply, Request, Verb
+from worker.calls import NO_MORE, Manners, Outcome, Reply, Request, Verb
 from worker.destinations.answers import Raw, sort_answer
-from worker.destinations.profiles import KISS_V2, render
+from worker.destinations.profiles import KISS_V2, render, render_bulk
 from worker.units.store import LocalUnits, UnitsUnavailable
 
 
@@ -36,9 +36,24 @@ class LocalDestination:
     def window(self) -> int:
         return self._window
 
-    def render(self, verb: Verb, crm_unit_id: str, body: Mapping[str, Value]) -> Request:
+    @property
+    def manners(self) -> Manners:
+        return KISS_V2.manners
+
+    def render(
+        self,
+        verb: Verb,
+        crm_unit_id: str,
+        body: Mapping[str, Value],
+        *,
+        about: Mapping[str, Value] = NO_MORE,  # noqa: ARG002
+    ) -> Request:
         """Return the request for one call. The same arguments give the same bytes."""
         return render(KISS_V2, verb, crm_unit_id, body)
+
+    def render_bulk(self, units: Sequence[Mapping[str, Value]]) -> Request:
+        """Return the request for many units in one call. The same arguments give the same bytes."""
+        return render_bulk(KISS_V2, units)
 
     def send(self, request: Request, *, key: str, deadline_s: float) -> Reply:  # noqa: ARG002
         """Do one request once under its idempotency key. The database's own timeouts bound how long it takes."""
@@ -49,6 +64,10 @@ class LocalDestination:
         headers = {name.lower(): value for name, value in answer.headers.items()}
         raw = Raw(status=answer.status, headers=headers, body=answer.body)
         return sort_answer(KISS_V2, request, raw, now=self._clock())
+
+    def ask(self, job: str, *, deadline_s: float) -> Reply:  # noqa: ARG002
+        """Say that there are no jobs here: every answer is final."""
+        return Reply(outcome=Outcome.FAILED, message="this destination takes no jobs on")
 
     def close(self) -> None:
         """Nothing to close: the database belongs to the process."""

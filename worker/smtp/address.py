@@ -10,7 +10,9 @@ Errors:
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 class PathError(Exception):
@@ -34,7 +36,7 @@ class Path:
     lookup: str
     """In lower case, a needless quoting taken off."""
     is_ascii: bool
-    parameters: dict[str, str | None]
+    parameters: Mapping[str, str | None]
     """Name in upper case -> value; None when it has none."""
 
 
@@ -53,6 +55,7 @@ MAX_LOCAL_OCTETS = 64  # RFC 5321 section 4.5.3.1.1
 MAX_DOMAIN_OCTETS = 255  # section 4.5.3.1.2
 
 
+@lru_cache(maxsize=256)  # the same few senders and mailboxes over and over
 def read_path(argument: bytes, keyword: bytes) -> Path:
     """Return the path behind ``FROM:`` or ``TO:``; bare ``postmaster`` is an address (section 4.5.1).
 

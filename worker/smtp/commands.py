@@ -60,9 +60,10 @@ class Dialogue:
         """Return the reply to one command line; bytes when it has several lines."""
         if len(line) > self._settings.max_line_bytes:
             return replies.LINE_TOO_LONG
-        if line[-2:] != b"\r\n" or line[:-2].translate(None, _CONTROLS) != line[:-2]:
+        words = line[:-2]
+        if line[-2:] != b"\r\n" or words.translate(None, _CONTROLS) != words:
             return replies.BARE_LINE_END_COMMAND
-        verb, _, argument = line[:-2].partition(b" ")
+        verb, _, argument = words.partition(b" ")
         verb = verb.upper()
         command = _COMMANDS.get(verb)
         if command is not None:

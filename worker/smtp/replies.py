@@ -21,16 +21,14 @@ class Reply:
     line: bytes = field(init=False, repr=False)
     name: str = field(init=False, repr=False)
     """Code and enhanced code, as the metrics count it."""
+    is_error: bool = field(init=False, repr=False)
+    """Whether it is the client's mistake, and counts against the session."""
 
     def __post_init__(self) -> None:
         line = f"{self.code} {self.text}\r\n"
         object.__setattr__(self, "line", line.encode("ascii"))
         object.__setattr__(self, "name", line[: 9 if self.text[1:2] == "." else 3])
-
-    @property
-    def is_error(self) -> bool:
-        """Whether it is the client's mistake, and counts against the session."""
-        return self.code >= 500
+        object.__setattr__(self, "is_error", self.code >= 500)
 
 
 # Everything is well

@@ -12,7 +12,7 @@ import errno
 import os
 from collections import Counter, deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
 
@@ -26,6 +26,8 @@ from worker.store.keep import KeptMail, describe
 
 WATCH_S = 1.0
 """How often the sessions' deadlines are looked at: one timer for all, none a command."""
+SPOOL_THREADS = 2
+"""So many write large messages to their files."""
 
 
 class ReceiverError(Exception):
@@ -75,6 +77,7 @@ class Receiver:
         self._hosts_domain = hosts_domain or (lambda _: False)
         self._keeper = keeper
         self._landing = _Landing()
+        self._spool_writers = ThreadPoolExecutor(SPOOL_THREADS, thread_name_prefix="spool")
         self._all_gone = asyncio.Event()
         self._sessions: dict[Session, None] = {}
         self._servers: list[asyncio.Server] = []
@@ -117,6 +120,8 @@ class Receiver:
         for server in self._servers:
             await server.wait_closed()
         self._servers.clear()
+        # What was cut while a thread wrote it gives its file and its budget back on this loop, before we go on.
+        await asyncio.to_thread(self._spool_writers.shutdown)
 
     async def _wait_for_sessions(self, patience_s: float) -> None:
         if self._sessions:
@@ -151,13 +156,15 @@ class Receiver:
             has_room=self.budget.has_room,
         )
 
-    def open_intake(self) -> Intake:
+    def open_intake(self, on_written: Callable[[], None]) -> Intake:
         settings = self.settings
         return Intake(
             self.budget,
             max_bytes=settings.max_message_bytes,
             memory_bytes=settings.memory_bytes,
             directory=settings.spool_dir,
+            writers=self._spool_writers,
+            on_written=on_written,
         )
 
     def keep(self, mail: KeptMail, on_answer: Callable[[str | None], None]) -> None:
@@ -210,8 +217,11 @@ class _Landing:
         self._is_called = False  # before looking: what lands from now on calls again
         while self._landed:
             future, on_answer = self._landed.popleft()
-            is_kept = not future.cancelled() and future.exception() is None
-            on_answer(future.result() if is_kept else None)
+            try:
+                mail_id = future.result()
+            except BaseException:  # noqa: BLE001 - whatever it was: not kept; the keeper has said why
+                mail_id = None
+            on_answer(mail_id)
 
 
 def _advice(endpoint: str, error: OSError) -> str:

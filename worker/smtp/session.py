@@ -26,6 +26,9 @@ from worker.store.keep import KeeperStopped, KeptMail, describe
 
 AHEAD_BYTES = 65_536
 """So much may come in behind a message that is being committed before the client is made to wait."""
+STEP_BYTES = 65_536
+STEP_COMMANDS = 64
+"""After so much the other sessions have their turn, however much a client has sent."""
 ENDLESS_BYTES = 65_536
 """So much of one command line is read before the session ends."""
 LINGER_S = 2.0
@@ -56,7 +59,7 @@ class Host(Protocol):
     def forget(self, session: "Session") -> None: ...
     def count(self, reply: Reply) -> None: ...
     def open_dialogue(self) -> Dialogue: ...
-    def open_intake(self) -> Intake: ...
+    def open_intake(self, on_written: Callable[[], None]) -> Intake: ...
     def keep(self, mail: KeptMail, on_answer: Callable[[str | None], None]) -> None: ...
 
 
@@ -133,9 +136,7 @@ class Session(SMTP):
     def resume_writing(self) -> None:
         """Go on where we stopped."""
         self._is_blocked = False
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.resume_reading()
-            self._advance()
+        self._go_on()
 
     # What the receiver may ask of a session.
 
@@ -152,6 +153,7 @@ class Session(SMTP):
         if self.transport is not None:
             self.transport.abort()
         else:
+            self._drop_intake()
             self._host.forget(self)
 
     def check_time(self, now_s: float) -> None:
@@ -160,7 +162,8 @@ class Session(SMTP):
             if now_s > self._deadline_s:
                 self.abort()
         elif self.phase is Phase.CONTENT:
-            if now_s > self._deadline_s or self._is_too_slow(now_s):
+            is_ours = self._intake is not None and self._intake.is_writing
+            if not is_ours and (now_s > self._deadline_s or self._is_too_slow(now_s)):
                 self.say_goodbye(replies.TOO_SLOW)
         elif self.phase is Phase.COMMAND and now_s > self._deadline_s:
             self.say_goodbye(replies.IDLE)
@@ -174,19 +177,41 @@ class Session(SMTP):
     def _advance(self) -> None:
         """Do all that the received octets ask for, then write the replies together."""
         try:
-            goes_on = True
-            while goes_on and not self._is_blocked:
+            for _ in range(STEP_COMMANDS):
+                if self._is_blocked:
+                    break
                 if self.phase is Phase.COMMAND:
                     goes_on = self._take_command()
                 elif self.phase is Phase.CONTENT:
                     goes_on = self._take_content()
                 else:
                     break
+                if not goes_on:
+                    break
+            else:
+                self._pause()
         except Exception as error:  # noqa: BLE001 - the edge: past here the place in the stream is not sure
             self._host.log.error("smtp_session_failed", error=describe(error))
             self._drop_intake()
             self._answer(replies.FAULT_BYE)
         self._flush()
+
+    def _pause(self) -> None:
+        """Let the other sessions have their turn. A transport reads on and on while its client is quick."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Read on where we stopped, unless there is still a reason not to, and do what has come meanwhile."""
+        if self._is_blocked or (self._intake is not None and self._intake.is_writing):
+            return
+        if self.transport is not None and not self.transport.is_closing():
+            if self.phase is not Phase.COMMIT:
+                self.transport.resume_reading()
+            self._advance()
+        if self._has_ended and self.phase is not Phase.COMMIT and self.transport is not None:
+            self.transport.close()
 
     def _take_command(self) -> bool:
         """Answer one command line; return whether there was one."""
@@ -254,7 +279,7 @@ class Session(SMTP):
     # Messages.
 
     def _begin_content(self) -> None:
-        self._intake = self._host.open_intake()
+        self._intake = self._host.open_intake(self._written)
         self._content = ContentReader()
         self._content_started_s = self.loop.time()
         self._deadline_s = self._content_started_s + self._settings.data_timeout_s
@@ -263,7 +288,7 @@ class Session(SMTP):
     def _take_content(self) -> bool:
         """Take what has come of a message; return whether that was anything."""
         intake, reader = self._intake, self._content
-        if not self._pending or intake is None:
+        if not self._pending or intake is None or intake.is_writing:
             return False
         octets = bytes(self._pending)
         self._pending.clear()
@@ -272,15 +297,35 @@ class Session(SMTP):
             self._end_content(replies.BARE_LINE_END)
         elif reader.ended:
             self._pending += reader.rest
-            if intake.error is not None:
-                self._host.log.error("smtp_spool_failed", error=describe(intake.error))
-            if intake.refusal is not None:
-                self._end_content(intake.refusal)
-            else:
-                self._submit(intake)
+            self.phase = Phase.COMMIT
+            if not intake.is_writing:
+                self._close_content(intake)
         elif intake.seen > 2 * self._settings.max_message_bytes:
             self._end_content(replies.TOO_BIG_BYE)
+        elif intake.is_writing:
+            if self.transport is not None:
+                self.transport.pause_reading()
+        elif len(octets) >= STEP_BYTES:
+            self._pause()
         return True
+
+    def _written(self) -> None:
+        """Go on after a piece of the message has reached its file."""
+        if self.phase is Phase.COMMIT and self._intake is not None:
+            self._close_content(self._intake)
+        if self.transport is None and self.phase is not Phase.COMMIT:
+            self._host.forget(self)
+        else:
+            self._go_on()
+
+    def _close_content(self, intake: Intake) -> None:
+        """Hand over a message that is whole, or say why not."""
+        if intake.error is not None:
+            self._host.log.error("smtp_spool_failed", error=describe(intake.error))
+        if intake.refusal is not None:
+            self._end_content(intake.refusal)
+        else:
+            self._submit(intake)
 
     def _end_content(self, reply: Reply | bytes) -> None:
         self._drop_intake()
@@ -300,7 +345,6 @@ class Session(SMTP):
         """Hand the message to the keeper. From here on it does not matter whether the client is still there."""
         peer = self.session.peer
         address = peer[0] if isinstance(peer, tuple) else ""
-        self.phase = Phase.COMMIT
         try:
             mail = KeptMail(
                 body=intake.spool,
@@ -331,8 +375,4 @@ class Session(SMTP):
         else:
             self._dialogue.idle_commands = 0
             self._end_content(b"%b%b\r\n" % (replies.QUEUED_PREFIX, mail_id.encode("ascii")))
-        if not self._is_blocked and not self.transport.is_closing():
-            self.transport.resume_reading()
-        self._advance()
-        if self._has_ended and self.phase is not Phase.COMMIT and self.transport is not None:
-            self.transport.close()
+        self._go_on()

@@ -49,6 +49,10 @@ class Spool:
         self._directory = directory
         self._file: IO[bytes] | None = None
 
+    def fits(self, n_bytes: int) -> bool:
+        """Say whether so many bytes more are held in memory, too; if not, writing them waits for the disk."""
+        return self._file is None and self.size + n_bytes <= self._memory_bytes
+
     def write(self, content: bytes) -> None:
         """Append bytes.
 

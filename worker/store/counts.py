@@ -1,11 +1,13 @@
 """What the store holds: counts by state, what is due, how old the oldest due row is."""
 
 import datetime as dt
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from worker.store.tables import body_chunks, events, lanes, mails, pauses
+from worker.store.lanes import not_paused
+from worker.store.tables import body_chunks, events, lanes, mails
 
 _TABLES = {"mails": mails, "events": events}
 
@@ -15,15 +17,6 @@ def by_state(connection: Connection, name: str) -> dict[str, int]:
     table = _TABLES[name]
     rows = connection.execute(sa.select(table.c.state, sa.func.count()).group_by(table.c.state))
     return {row[0]: row[1] for row in rows}
-
-
-def not_paused(now: dt.datetime) -> sa.ColumnElement[bool]:
-    """Return the condition that a lane's destination is not paused."""
-    return ~sa.exists().where(
-        pauses.c.kind == "destination",
-        pauses.c.name == lanes.c.destination,
-        sa.or_(pauses.c.until.is_(None), pauses.c.until > now),
-    )
 
 
 def oldest_due_s(connection: Connection, *, now: dt.datetime) -> float:
@@ -58,7 +51,7 @@ def check(connection: Connection) -> list[str]:
     missing = connection.execute(
         sa.select(sa.func.count())
         .select_from(mails)
-        .where(~sa.exists().where(body_chunks.c.body_id == mails.c.body_id))
+        .where(mails.c.purged_at.is_(None), ~sa.exists().where(body_chunks.c.body_id == mails.c.body_id))
     ).scalar_one()
     if missing:
         faults.append(f"mails: {missing} have no bytes")
@@ -68,3 +61,19 @@ def check(connection: Connection) -> list[str]:
     if stuck:
         faults.append(f"mails: {stuck} are new, but due at no time")
     return faults
+
+
+def events_by_day(
+    connection: Connection, *, mailbox: str, rule: str, since: dt.datetime, zone: str
+) -> dict[dt.date, int]:
+    """Return how many events of a rule a mailbox brought on each day of the site's calendar."""
+    rows = connection.execute(
+        sa.select(events.c.created_at).where(
+            events.c.mailbox == mailbox, events.c.created_at >= since, events.c.rule == rule
+        )
+    ).scalars()
+    found: dict[dt.date, int] = {}
+    for at in rows:
+        day = at.astimezone(ZoneInfo(zone)).date()
+        found[day] = found.get(day, 0) + 1
+    return found

@@ -1,8 +1,10 @@
 """Open the database so that a commit is on disk when it returns, and hand out transactions.
 
 SQLite 3.7.0 to 3.51.2 can lose commits in WAL mode when two connections meet, so WAL is used only from 3.51.3 on;
-older libraries get a rollback journal (``TRUNCATE``, ``synchronous=EXTRA``), and group commit pays for it. All
-settings are read back, since SQLite ignores what it does not understand.
+older libraries get a rollback journal (``PERSIST``, ``synchronous=EXTRA``), and group commit pays for it. ``PERSIST``
+ends a transaction by zeroing the journal's header, and syncs that: as safe as ``TRUNCATE``, without the file system's
+work for a file that changes its size twice a commit. All settings are read back, since SQLite ignores what it does not
+understand.
 
 Errors:
     StoreError(Exception)
@@ -23,6 +25,8 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.pool import StaticPool
 
 SAFE_WAL = (3, 51, 3)
+JOURNAL_BYTES = 16_777_216
+"""A journal that one large transaction made longer is cut to so much behind it."""
 BUSY_TIMEOUT_S = 5.0
 LOCK_TIMEOUT_S = 10.0
 STATEMENT_TIMEOUT_S = 30.0
@@ -40,6 +44,24 @@ class OldSchema(StoreError):
     """The tables are of another version than this code."""
 
 
+class _Turn:
+    """The one connection of SQLite is one hand's at a time; a hand that asks twice would wait for itself for ever."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owner: int | None = None
+
+    def __enter__(self) -> None:
+        if self._owner == threading.get_ident():
+            raise RuntimeError("a transaction inside a transaction of the same thread")
+        self._lock.acquire()
+        self._owner = threading.get_ident()
+
+    def __exit__(self, *_: object) -> None:
+        self._owner = None
+        self._lock.release()
+
+
 class Database:
     """One process's way to the database. Made after fork or spawn, never at import.
 
@@ -50,7 +72,7 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 8) -> None:
         self.url: URL = _normal_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._turn = threading.Lock() if self.is_sqlite else contextlib.nullcontext()
+        self._turn = _Turn() if self.is_sqlite else contextlib.nullcontext()
         self.engine: Engine = _sqlite_engine(self.url) if self.is_sqlite else _postgres_engine(self.url, pool_size)
 
     @contextlib.contextmanager
@@ -98,7 +120,7 @@ _POSTGRES_SETTINGS = {
 def _sqlite_settings() -> dict[str, tuple[str, ...]]:
     if sqlite3.sqlite_version_info >= SAFE_WAL:
         return {"journal_mode": ("wal",), "synchronous": ("2",), "foreign_keys": ("1",)}
-    return {"journal_mode": ("truncate",), "synchronous": ("3",), "foreign_keys": ("1",)}
+    return {"journal_mode": ("persist",), "synchronous": ("3",), "foreign_keys": ("1",)}
 
 
 def _normal_url(url: str) -> URL:
@@ -120,9 +142,11 @@ def _sqlite_engine(url: URL) -> Engine:
     def _configure(connection: Any, _record: Any) -> None:  # pyright: ignore[reportUnusedFunction]
         wal = sqlite3.sqlite_version_info >= SAFE_WAL
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA journal_mode={'WAL' if wal else 'TRUNCATE'}")
+        cursor.execute(f"PRAGMA journal_mode={'WAL' if wal else 'PERSIST'}")
         cursor.execute(f"PRAGMA synchronous={'FULL' if wal else 'EXTRA'}")
+        cursor.execute(f"PRAGMA journal_size_limit={JOURNAL_BYTES}")
         cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten: no word of it stays in the file
         cursor.execute("PRAGMA fullfsync=ON")  # macOS: fsync alone does not reach the disk there
         cursor.close()
 

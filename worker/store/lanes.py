@@ -1,24 +1,23 @@
 """The lanes: claim a unit of a destination, plan its calls, record what came of them.
 
 A lane is one unit of one destination. One hand at a time works on it: the claim is a compare-and-set that raises the
-lease's token, and every later write checks the token in its own transaction. A request and its key are stored in the
-very transaction that checks the token, before anything is sent.
+lease's token, and every later write checks the token in its own transaction.
 """
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Row
 
 from parsers.events import Kind
-from worker.calls import Outcome, Reply, Request
-from worker.order import LET_IN, Call, State, UnitEvent
-from worker.store.tables import attempts, calls, events, lanes, pauses
+from worker.order import LET_IN, State, UnitEvent, Urgency
+from worker.store.tables import event_log, events, lanes, pauses
 
 LEASE_S = 10.0
 LANE_STATES = (*LET_IN, State.HELD)
@@ -34,28 +33,22 @@ class Lane:
     destination: str
     crm_unit_id: str
     company: str
+    unit: str
+    location: str
     token: int
     tries: int
     shown: Mapping[str, Any]
+    origin: Mapping[str, Any]
+    """What was there before any event; a name that is absent is unknown."""
+    columns: Mapping[str, Any]
+    """Further columns of the unit map."""
+    priority: int
     lease_until: dt.datetime
+    updated_at: dt.datetime
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenCall:
-    """A call that is stored and not settled."""
-
-    id: int
-    verb: str
-    method: str
-    path: str
-    body: bytes
-    writes: Mapping[str, Any]
-    sources: Mapping[str, int]
-    base: str
-    generation: int
-    key: str
-    tries: int
-    created_at: dt.datetime
+    @property
+    def key(self) -> LaneKey:
+        return (self.destination, self.crm_unit_id)
 
 
 def insert_for(connection: Connection) -> Any:
@@ -71,14 +64,9 @@ def claim(connection: Connection, key: LaneKey, *, now: dt.datetime, by: str, gr
     destination, crm_unit_id = key
     until = now + dt.timedelta(seconds=LEASE_S)
     free = sa.or_(lanes.c.lease_until.is_(None), lanes.c.lease_until < now - dt.timedelta(seconds=grace_s))
-    paused = sa.exists().where(
-        pauses.c.kind == "destination",
-        pauses.c.name == destination,
-        sa.or_(pauses.c.until.is_(None), pauses.c.until > now),
-    )
     row = connection.execute(
         lanes.update()
-        .where(lanes.c.destination == destination, lanes.c.crm_unit_id == crm_unit_id, free, ~paused)
+        .where(lanes.c.destination == destination, lanes.c.crm_unit_id == crm_unit_id, free, not_paused(now))
         .values(lease_token=lanes.c.lease_token + 1, lease_until=until, lease_by=by)
         .returning(lanes)
     ).one_or_none()
@@ -93,14 +81,130 @@ def renew(connection: Connection, lane: Lane, *, now: dt.datetime) -> Lane | Non
     return _lane(row) if row is not None else None
 
 
-def save(connection: Connection, lane: Lane, *, shown: Mapping[str, Any], now: dt.datetime) -> None:
-    """Store what the destination has confirmed."""
-    connection.execute(_held_by(lane).values(shown=dict(shown), updated_at=now))
+def lock_lanes(connection: Connection, keys: Sequence[LaneKey]) -> None:
+    """Lock lanes until the transaction ends, in the order that everybody keeps: sorted."""
+    for key in sorted(keys):
+        one = sa.and_(lanes.c.destination == key[0], lanes.c.crm_unit_id == key[1])
+        connection.execute(sa.select(lanes.c.crm_unit_id).where(one).with_for_update())
 
 
 def release(connection: Connection, lane: Lane, *, due_at: dt.datetime | None, tries: int) -> None:
-    """Give the lane back. ``due_at`` None: nothing to do until an event comes."""
-    connection.execute(_held_by(lane).values(lease_until=None, lease_by=None, due_at=due_at, rung_at=None, tries=tries))
+    """Give the lane back, with what it shows by now. ``due_at`` None: nothing to do until an event comes."""
+    connection.execute(
+        _held_by(lane).values(
+            shown=dict(lane.shown),
+            origin=dict(lane.origin),
+            priority=lane.priority,
+            due_at=due_at,
+            rung_at=None,
+            tries=tries,
+            lease_until=None,
+            lease_by=None,
+            updated_at=lane.updated_at,
+        )
+    )
+
+
+def keep(connection: Connection, lane: Lane) -> None:
+    """Store what the destination has confirmed; the lane stays claimed."""
+    connection.execute(
+        _held_by(lane).values(shown=dict(lane.shown), origin=dict(lane.origin), updated_at=lane.updated_at)
+    )
+
+
+def due(
+    connection: Connection,
+    destination: str,
+    *,
+    now: dt.datetime,
+    limit: int,
+    rung_before: dt.datetime | None = None,
+) -> list[str]:
+    """Return units of a destination that are due and free: those that open access first, then the longest due.
+
+    ``rung_before``: leave out those that were rung for since.
+    """
+    found: list[str] = []
+    conditions = [sa.or_(lanes.c.lease_until.is_(None), lanes.c.lease_until < now)]
+    if rung_before is not None:
+        conditions.append(sa.or_(lanes.c.rung_at.is_(None), lanes.c.rung_at <= rung_before))
+    for priority in Urgency:
+        statement = (
+            sa.select(lanes.c.crm_unit_id)
+            .where(
+                lanes.c.destination == destination,
+                lanes.c.priority == int(priority),
+                lanes.c.due_at <= now,
+                *conditions,
+            )
+            .order_by(lanes.c.due_at)
+            .limit(limit - len(found))
+        )
+        found += connection.execute(statement).scalars()
+        if len(found) >= limit:
+            break
+    return found
+
+
+def due_destinations(connection: Connection, *, now: dt.datetime) -> list[str]:
+    """Return the destinations that are not paused and have something due."""
+    statement = sa.select(lanes.c.destination).where(lanes.c.due_at <= now, not_paused(now)).distinct()
+    return sorted(connection.execute(statement).scalars())
+
+
+def not_paused(now: dt.datetime) -> sa.ColumnElement[bool]:
+    """Return the condition that neither a lane's destination is paused nor everything."""
+    its = sa.and_(pauses.c.kind == "destination", pauses.c.name == lanes.c.destination)
+    return ~sa.exists().where(
+        sa.or_(its, pauses.c.kind == "everything"),
+        sa.or_(pauses.c.until.is_(None), pauses.c.until > now),
+    )
+
+
+def note_rung(connection: Connection, destination: str, units: Collection[str], *, now: dt.datetime) -> None:
+    """Note that the queue was told of units."""
+    if units:
+        these = sa.and_(lanes.c.destination == destination, lanes.c.crm_unit_id.in_(list(units)))
+        connection.execute(lanes.update().where(these).values(rung_at=now))
+
+
+def wake(connection: Connection, key: LaneKey, *, now: dt.datetime, urgency: Urgency = Urgency.OPENS) -> None:
+    """Make a lane due now; one that is due already keeps the more urgent place."""
+    waits = sa.and_(lanes.c.due_at.is_not(None), lanes.c.priority < int(urgency))
+    connection.execute(
+        lanes.update()
+        .where(lanes.c.destination == key[0], lanes.c.crm_unit_id == key[1])
+        .values(due_at=now, rung_at=None, priority=sa.case((waits, lanes.c.priority), else_=int(urgency)))
+    )
+
+
+def has_dependents(connection: Connection, event_ids: Collection[int]) -> bool:
+    """Say whether any event waits for these."""
+    waiting = sa.and_(events.c.after_id.in_(list(event_ids)), events.c.state == str(State.WAITING))
+    return connection.execute(sa.select(events.c.id).where(waiting).limit(1)).first() is not None
+
+
+def wake_dependents(connection: Connection, event_ids: Collection[int], *, now: dt.datetime) -> list[LaneKey]:
+    """Make the lanes due whose events waited for these: the other halves of transfers."""
+    rows = connection.execute(
+        sa.select(events.c.destination, events.c.crm_unit_id)
+        .where(events.c.after_id.in_(list(event_ids)), events.c.state == str(State.WAITING))
+        .distinct()
+        .order_by(events.c.destination, events.c.crm_unit_id)
+    ).all()
+    keys: list[LaneKey] = [(row.destination, row.crm_unit_id) for row in rows]
+    for key in keys:
+        wake(connection, key, now=now, urgency=Urgency.CLOSES)
+    return keys
+
+
+def wake_all(connection: Connection, destination: str, *, now: dt.datetime) -> None:
+    """Make every lane due that waits for its next try: the destination answers again."""
+    connection.execute(
+        lanes.update()
+        .where(lanes.c.destination == destination, lanes.c.due_at > now, lanes.c.tries > 0)
+        .values(due_at=now, rung_at=None)
+    )
 
 
 def clear_leases(connection: Connection) -> None:
@@ -121,17 +225,24 @@ def _lane(row: Row[Any]) -> Lane:
         destination=row.destination,
         crm_unit_id=row.crm_unit_id,
         company=row.company,
+        unit=row.unit,
+        location=row.location,
         token=row.lease_token,
         tries=row.tries,
         shown=row.shown,
+        origin=row.origin,
+        columns=row.columns,
+        priority=row.priority,
         lease_until=row.lease_until,
+        updated_at=row.updated_at,
     )
 
 
 def lane_events(connection: Connection, key: LaneKey) -> list[UnitEvent]:
     """Return the events of a lane that may count, in the order of their ids."""
     rows = connection.execute(
-        sa.select(events)
+        sa.select(events, _half.c.state.label("half_state"))
+        .outerjoin(_half, _half.c.id == events.c.after_id)
         .where(
             events.c.destination == key[0],
             events.c.crm_unit_id == key[1],
@@ -139,10 +250,15 @@ def lane_events(connection: Connection, key: LaneKey) -> list[UnitEvent]:
         )
         .order_by(events.c.id)
     )
-    return [_event(row) for row in rows]
+    return [unit_event(row, row.half_state) for row in rows]
 
 
-def _event(row: Row[Any]) -> UnitEvent:
+_half = events.alias("half")
+
+
+def unit_event(row: Row[Any], half_state: str | None = None) -> UnitEvent:
+    """Return an event as the order sees it. ``half_state``: the state of the event that it comes after, if any."""
+    first_is_open = half_state is not None and half_state not in (State.APPLIED, State.SUPERSEDED)
     return UnitEvent(
         id=row.id,
         kind=Kind(row.kind),
@@ -158,6 +274,8 @@ def _event(row: Row[Any]) -> UnitEvent:
         fingerprint=row.fingerprint,
         received_at=row.received_at,
         told_at=row.told_at,
+        on_date=row.on_date or row.effective_at.astimezone(ZoneInfo(row.timezone)).date().isoformat(),
+        is_blocked=first_is_open and row.state == State.WAITING,
     )
 
 
@@ -168,166 +286,47 @@ def move_events(
     now: dt.datetime,
     detail: str | None = None,
 ) -> None:
-    """Store new states of events: id -> state and reason."""
-    final = (State.APPLIED, State.SUPERSEDED, State.REJECTED)
-    for event_id, (state, reason) in changes.items():
-        settled_at = now if state in final else None
-        connection.execute(
-            events.update()
-            .where(events.c.id == event_id)
-            .values(state=str(state), reason=reason, detail=detail, settled_at=settled_at)
-        )
+    """Store new states of events, and that they changed: id -> state and reason."""
+    together: dict[tuple[State, str | None], list[int]] = {}
+    for event_id, change in changes.items():
+        together.setdefault(change, []).append(event_id)
+    for (state, reason), ids in together.items():
+        these = events.c.id.in_(ids)
+        was = sa.select(
+            events.c.id,
+            sa.literal(now, events.c.created_at.type),
+            events.c.state,
+            events.c.reason,
+            sa.literal(str(state), sa.String),
+            sa.literal(reason, sa.String),
+            sa.literal(detail, sa.String),
+        ).where(these)
+        columns = ["event_id", "at", "was", "was_reason", "state", "reason", "detail"]
+        connection.execute(event_log.insert().from_select(columns, was))
+        settled_at = now if state in (State.APPLIED, State.SUPERSEDED, State.REJECTED) else None
+        values = {"state": str(state), "reason": reason, "detail": detail, "settled_at": settled_at}
+        connection.execute(events.update().where(these).values(**values))
 
 
-def open_calls(connection: Connection, key: LaneKey) -> list[OpenCall]:
-    """Return the calls of a lane that are not settled, in the order to send them."""
-    rows = connection.execute(
-        sa.select(calls)
-        .where(calls.c.destination == key[0], calls.c.crm_unit_id == key[1], calls.c.state == "open")
-        .order_by(calls.c.id)
-    )
-    return [_open(row) for row in rows]
-
-
-def _open(row: Row[Any]) -> OpenCall:
-    return OpenCall(**{name: getattr(row, name) for name in OpenCall.__dataclass_fields__})
-
-
-def hold_overdue(connection: Connection, key: LaneKey, *, before: dt.datetime, reason: str, detail: str) -> int:
-    """Hold the waiting events of a lane that came before an instant; return how many."""
-    return _waiting(connection, key, events.c.created_at < before, state=str(State.HELD), reason=reason, detail=detail)
+def hold_overdue(
+    connection: Connection, key: LaneKey, *, before: dt.datetime, reason: str, detail: str, now: dt.datetime
+) -> None:
+    """Hold the waiting events of a lane that came before an instant."""
+    statement = sa.select(events.c.id).where(_waiting(key), events.c.created_at < before)
+    overdue = dict.fromkeys(connection.execute(statement).scalars(), (State.HELD, reason))
+    move_events(connection, overdue, now=now, detail=detail)
 
 
 def note_waiting(connection: Connection, key: LaneKey, detail: str) -> None:
     """Say on the waiting events of a lane what they wait for."""
-    _waiting(connection, key, sa.true(), detail=detail)
+    connection.execute(events.update().where(_waiting(key)).values(detail=detail))
 
 
-def _waiting(connection: Connection, key: LaneKey, also: sa.ColumnElement[bool], **values: Any) -> int:
-    changed = connection.execute(
-        events.update()
-        .where(
-            events.c.destination == key[0],
-            events.c.crm_unit_id == key[1],
-            events.c.state.in_([str(State.WAITING), str(State.UNCERTAIN)]),
-            also,
-        )
-        .values(**values)
-    )
-    return changed.rowcount
-
-
-def next_generation(connection: Connection, base: str) -> int:
-    """Return the generation for a new call: one more than any earlier call with the same base has had."""
-    last = connection.execute(sa.select(sa.func.max(calls.c.generation)).where(calls.c.base == base)).scalar()
-    return 0 if last is None else last + 1
-
-
-def store_call(
-    connection: Connection,
-    lane: Lane,
-    call: Call,
-    *,
-    request: Request,
-    base: str,
-    generation: int,
-    key: str,
-    now: dt.datetime,
-) -> OpenCall:
-    """Store the exact request and its key, before the send."""
-    row = connection.execute(
-        calls.insert()
-        .values(
-            destination=lane.destination,
-            crm_unit_id=lane.crm_unit_id,
-            verb=str(call.verb),
-            method=request.method,
-            path=request.path,
-            body=request.body,
-            writes=dict(call.writes),
-            sources=dict(call.sources),
-            base=base,
-            generation=generation,
-            key=key,
-            state="open",
-            lease_token=lane.token,
-            created_at=now,
-            tries=0,
-        )
-        .returning(calls)
-    ).one()
-    return _open(row)
-
-
-def record_attempt(
-    connection: Connection, call: OpenCall, reply: Reply, *, started_at: dt.datetime, ended_at: dt.datetime, by: str
-) -> None:
-    """Store one sending and what came of it."""
-    connection.execute(
-        attempts.insert().values(
-            call_id=call.id,
-            started_at=started_at,
-            ended_at=ended_at,
-            outcome=str(reply.outcome),
-            status=reply.status,
-            message=reply.message,
-            answer=reply.body,
-            by=by,
-        )
-    )
-    if reply.outcome != Outcome.UNREACHED:  # it never left: the key is as fresh as before
-        connection.execute(calls.update().where(calls.c.id == call.id).values(tries=calls.c.tries + 1))
-
-
-def count_attempts(connection: Connection, base: str, outcome: Outcome) -> int:
-    """Return how often calls with this base have ended so."""
-    statement = (
-        sa.select(sa.func.count())
-        .select_from(attempts.join(calls))
-        .where(calls.c.base == base, attempts.c.outcome == str(outcome))
-    )
-    return connection.execute(statement).scalar_one()
-
-
-def end_calls(connection: Connection, ids: Iterable[int], state: str, *, now: dt.datetime) -> None:
-    """Settle calls: ``done``, ``refused`` or ``abandoned``."""
-    connection.execute(calls.update().where(calls.c.id.in_(list(ids))).values(state=state, ended_at=now))
-
-
-def pause(
-    connection: Connection,
-    kind: str,
-    name: str,
-    *,
-    reason: str,
-    actor: str,
-    now: dt.datetime,
-    until: dt.datetime | None = None,
-) -> None:
-    """Pause a mailbox, rule, pack or destination; a pause without end is not shortened by one with an end."""
-    values = {"reason": reason, "actor": actor, "until": until}
-    insert = insert_for(connection)(pauses).values(kind=kind, name=name, since=now, **values)
-    has_end = pauses.c.until.is_not(None)
-    longer = has_end if until is None else sa.and_(has_end, pauses.c.until < until)
-    connection.execute(
-        insert.on_conflict_do_update(index_elements=[pauses.c.kind, pauses.c.name], set_=values, where=longer)
-    )
-
-
-def resume(connection: Connection, kind: str, name: str) -> bool:
-    """End a pause; say whether there was one."""
-    gone = connection.execute(pauses.delete().where(pauses.c.kind == kind, pauses.c.name == name))
-    return gone.rowcount > 0
-
-
-def paused_names(connection: Connection, kind: str, now: dt.datetime) -> set[str]:
-    """Return what is paused now."""
-    return set(
-        connection.execute(
-            sa.select(pauses.c.name).where(
-                pauses.c.kind == kind, sa.or_(pauses.c.until.is_(None), pauses.c.until > now)
-            )
-        ).scalars()
+def _waiting(key: LaneKey) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        events.c.destination == key[0],
+        events.c.crm_unit_id == key[1],
+        events.c.state.in_([str(State.WAITING), str(State.UNCERTAIN)]),
     )
 
 

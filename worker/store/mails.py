@@ -9,11 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from parsers.events import Event, canonical
-from worker.order import Hold, State
 from worker.store.bodies import read_body
-from worker.store.lanes import LaneKey, fingerprint, insert_for
-from worker.store.tables import events, lanes, mails, readings
+from worker.store.events import Telling, store_events
+from worker.store.lanes import LaneKey
+from worker.store.tables import mails, past_readings, readings
 
 
 class MailState(StrEnum):
@@ -37,6 +36,7 @@ class MailHold(StrEnum):
     INCOMPLETE = "incomplete"
     INVALID = "invalid"
     CONTRADICTION = "contradiction"
+    WRONG_LOCATION = "wrong_location"
     PACK_NOT_CURRENT = "pack_not_current"
 
 
@@ -68,23 +68,22 @@ class Verdict:
     mailed_at: dt.datetime | None = None
     digest: str | None = None
     reading: Mapping[str, Any] | None = None
-    events: Sequence[Event] = ()
-    company: str = ""
-    mailbox: str = ""
-    location: str = ""
-    destination: str = ""
-    timezone: str = ""
-    received_at: dt.datetime | None = None
-    event_state: State = State.WAITING
-    event_reason: str | None = None
-    event_detail: str | None = None
+    tellings: Sequence[Telling] = ()
+    """Its events, with what the guard says of each."""
 
 
 def load_new(connection: Connection, mail_id: str) -> NewMail | None:
     """Return a mail with its bytes; None when it is new no more."""
-    row = connection.execute(
-        sa.select(mails).where(mails.c.id == mail_id, mails.c.state == MailState.NEW)
-    ).one_or_none()
+    return _load(connection, mails.c.id == mail_id, mails.c.state == MailState.NEW)
+
+
+def load_mail(connection: Connection, mail_id: str) -> NewMail | None:
+    """Return a mail with its bytes, whatever its state; None when its bytes were purged."""
+    return _load(connection, mails.c.id == mail_id, mails.c.purged_at.is_(None))
+
+
+def _load(connection: Connection, *conditions: sa.ColumnElement[bool]) -> NewMail | None:
+    row = connection.execute(sa.select(mails).where(*conditions)).one_or_none()
     if row is None:
         return None
     return NewMail(
@@ -154,119 +153,22 @@ def store_verdict(connection: Connection, verdict: Verdict, *, now: dt.datetime)
     if moved.rowcount == 0:
         return []
     if verdict.reading is not None:
-        connection.execute(readings.insert().values(mail_id=verdict.mail_id, reading=verdict.reading))
-    _open_lanes(connection, verdict, now)
-    keys: list[LaneKey] = []
-    known = 0
-    for event in sorted(verdict.events, key=lambda event: event.crm_unit_id):
-        is_new, matters = _store_event(connection, verdict, event, now)
-        known += not is_new
-        if matters:
-            key = (verdict.destination, event.crm_unit_id)
-            wake_lane(connection, key, now=now)
-            keys.append(key)
-    if verdict.events and known == len(verdict.events):
+        store_reading(connection, verdict.mail_id, verdict.reading, now=now)
+    stored = store_events(connection, verdict.tellings, now=now)
+    if stored and not any(one.is_new for one in stored):
         connection.execute(
             mails.update()
             .where(mails.c.id == verdict.mail_id)
             .values(state=MailState.DUPLICATE, detail="every event of this mail was known")
         )
-    return keys
+    return list(dict.fromkeys(one.key for one in stored if one.matters))
 
 
-def _store_event(connection: Connection, verdict: Verdict, event: Event, now: dt.datetime) -> tuple[bool, bool]:
-    """Store an event; return whether it is new, and whether its unit has to be looked at.
-
-    A known event told again with an earlier moment takes that moment, so that the order of arrival cannot matter.
-    """
-    mark = fingerprint(event.kind, canonical(event.body))
-    inserted = connection.execute(
-        insert_new(connection, events)
-        .values(
-            mail_id=verdict.mail_id,
-            position=event.position,
-            company=verdict.company,
-            mailbox=verdict.mailbox,
-            destination=verdict.destination,
-            crm_unit_id=event.crm_unit_id,
-            unit=event.unit,
-            kind=event.kind,
-            effective_at=event.effective_at,
-            mailed_at=event.mailed_at,
-            told_at=event.mailed_at,
-            identity=event.identity,
-            body=dict(event.body),
-            fingerprint=mark,
-            expect=dict(event.expect),
-            on_date=event.on.isoformat() if event.on else None,
-            timezone=verdict.timezone,
-            rule=event.rule,
-            rule_set=verdict.rule_set,
-            state=verdict.event_state,
-            reason=verdict.event_reason,
-            detail=verdict.event_detail,
-            created_at=now,
-            received_at=verdict.received_at,
-        )
-        .returning(events.c.id)
-    ).scalar()
-    if inserted is not None:
-        return True, verdict.event_state is State.WAITING
-    return False, _told_again(connection, verdict, event, mark)
-
-
-def _told_again(connection: Connection, verdict: Verdict, event: Event, mark: str) -> bool:
-    """Take over what a repetition says of the moment; return whether the unit has to be looked at.
-
-    An event that was held for its clock alone is let go by a telling that has a sound one.
-    """
-    same = sa.and_(
-        events.c.company == verdict.company, events.c.identity == event.identity, events.c.fingerprint == mark
+def store_reading(connection: Connection, mail_id: str, reading: Mapping[str, Any], *, now: dt.datetime) -> None:
+    """Store how a mail was read; how it was read before is kept, for the events that came of it."""
+    before = sa.select(readings.c.mail_id, sa.literal(now, mails.c.received_at.type), readings.c.reading).where(
+        readings.c.mail_id == mail_id
     )
-    row = connection.execute(sa.select(events).where(same)).one()
-    values: dict[str, Any] = {}
-    if (event.effective_at, event.mailed_at) < (row.effective_at, row.mailed_at):
-        values |= {"effective_at": event.effective_at, "mailed_at": event.mailed_at}
-    if event.mailed_at > row.told_at and verdict.event_state is State.WAITING:
-        values["told_at"] = event.mailed_at
-    if (row.state, row.reason) == (State.HELD, Hold.CLOCK) and verdict.event_state is State.WAITING:
-        moment = {"effective_at": event.effective_at, "mailed_at": event.mailed_at, "told_at": event.mailed_at}
-        values |= {**moment, "state": State.WAITING, "reason": None, "detail": None}
-    if values:
-        connection.execute(events.update().where(same).values(**values))
-    return bool(values)
-
-
-def _open_lanes(connection: Connection, verdict: Verdict, now: dt.datetime) -> None:
-    """Make the lanes of a mail's units, and lock them in the order that everybody keeps: lanes first, by unit."""
-    units = {event.crm_unit_id: event.unit for event in verdict.events}
-    for crm_unit_id in sorted(units):
-        connection.execute(
-            insert_new(connection, lanes).values(
-                destination=verdict.destination,
-                crm_unit_id=crm_unit_id,
-                company=verdict.company,
-                unit=units[crm_unit_id],
-                location=verdict.location,
-                shown={},
-                updated_at=now,
-                lease_token=0,
-                tries=0,
-            )
-        )
-        one = sa.and_(lanes.c.destination == verdict.destination, lanes.c.crm_unit_id == crm_unit_id)
-        connection.execute(sa.select(lanes.c.crm_unit_id).where(one).with_for_update())
-
-
-def wake_lane(connection: Connection, key: LaneKey, *, now: dt.datetime) -> None:
-    """Make a lane due now."""
-    connection.execute(
-        lanes.update()
-        .where(lanes.c.destination == key[0], lanes.c.crm_unit_id == key[1])
-        .values(due_at=now, rung_at=None)
-    )
-
-
-def insert_new(connection: Connection, table: sa.Table) -> Any:
-    """Return an INSERT that leaves a row alone which is there already."""
-    return insert_for(connection)(table).on_conflict_do_nothing()
+    connection.execute(past_readings.insert().from_select(["mail_id", "replaced_at", "reading"], before))
+    connection.execute(readings.delete().where(readings.c.mail_id == mail_id))
+    connection.execute(readings.insert().values(mail_id=mail_id, reading=reading))

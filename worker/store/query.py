@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 
 from worker.settings import nearest
-from worker.store.tables import events, mails
+from worker.store.tables import audit, events, mails
 
 
 class QueryError(Exception):
@@ -29,6 +29,15 @@ def mail_conditions(query: str) -> list[Condition]:
 def event_conditions(query: str) -> list[Condition]:
     """Return the conditions on events for a query; plain words look for a unit."""
     return _conditions(query, _EVENT_TOKENS, lambda word: events.c.crm_unit_id.icontains(word, autoescape=True))
+
+
+def audit_conditions(query: str) -> list[Condition]:
+    """Return the conditions on audit rows for a query; plain words look into subject and detail."""
+    return _conditions(
+        query,
+        _AUDIT_TOKENS,
+        lambda word: sa.or_(*(one.icontains(word, autoescape=True) for one in (audit.c.subject, audit.c.detail))),
+    )
 
 
 def _conditions(
@@ -58,6 +67,12 @@ def _instant(value: str) -> dt.datetime:
     return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
 
 
+def _number(value: str) -> int:
+    if not value.isascii() or not value.isdigit() or len(value) > 18:
+        raise QueryError(f"`{value}` is not a number")
+    return int(value)
+
+
 def _mail_text(word: str) -> Condition:
     return sa.or_(
         *(column.icontains(word, autoescape=True) for column in (mails.c.subject, mails.c.from_address, mails.c.detail))
@@ -75,6 +90,7 @@ _MAIL_TOKENS: dict[str, Callable[[str], Condition]] = {
     "pms": lambda value: mails.c.pack == value,
     "mailbox": lambda value: mails.c.mailbox == value.lower(),
     "rule": lambda value: mails.c.rule == value,
+    "set": lambda value: mails.c.rule_set == value,
     "from": lambda value: mails.c.from_address.icontains(value, autoescape=True),
     "subject": lambda value: mails.c.subject.icontains(value, autoescape=True),
     "unit": lambda value: sa.exists().where(events.c.mail_id == mails.c.id, _of_unit(value)),
@@ -82,7 +98,7 @@ _MAIL_TOKENS: dict[str, Callable[[str], Condition]] = {
     "after": lambda value: mails.c.received_at >= _instant(value),
 }
 _EVENT_TOKENS: dict[str, Callable[[str], Condition]] = {
-    "id": lambda value: events.c.id == int(value) if value.isdigit() else sa.false(),
+    "id": lambda value: events.c.id == _number(value),
     "state": lambda value: events.c.state == value,
     "reason": lambda value: events.c.reason == value,
     "pms": lambda value: events.c.rule.startswith(value + "/", autoescape=True),
@@ -90,6 +106,15 @@ _EVENT_TOKENS: dict[str, Callable[[str], Condition]] = {
     "rule": lambda value: events.c.rule == value,
     "mail": lambda value: events.c.mail_id == value,
     "unit": _of_unit,
+    "issue": lambda value: events.c.issue_id == _number(value),
+    "set": lambda value: events.c.rule_set == value,
     "before": lambda value: events.c.effective_at < _instant(value),
     "after": lambda value: events.c.effective_at >= _instant(value),
+}
+_AUDIT_TOKENS: dict[str, Callable[[str], Condition]] = {
+    "actor": lambda value: audit.c.actor == value,
+    "action": lambda value: sa.or_(audit.c.action == value, audit.c.action.startswith(value + " ", autoescape=True)),
+    "subject": lambda value: audit.c.subject == value,
+    "before": lambda value: audit.c.at < _instant(value),
+    "after": lambda value: audit.c.at >= _instant(value),
 }

@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Dialect
 
-GROUPS = (64, 16, 4, 1)
-"""Rows in one statement: few different texts, so that each stays prepared."""
+ROWS_AT_ONCE = 32
+"""The most rows of one statement. Each number is a text of its own: few enough that the drivers keep all prepared."""
 
 
 class RowInsert:
@@ -20,20 +20,17 @@ class RowInsert:
     def __init__(self, table: sa.Table, columns: Sequence[str], dialect: Dialect) -> None:
         quote = dialect.identifier_preparer.quote
         mark = "?" if dialect.paramstyle == "qmark" else "%s"
-        head = f"INSERT INTO {quote(table.name)} ({', '.join(quote(column) for column in columns)}) VALUES "
-        row = f"({', '.join(mark for _ in columns)})"
-        self._texts = {n_rows: head + ", ".join([row] * n_rows) for n_rows in GROUPS}
+        self._head = f"INSERT INTO {quote(table.name)} ({', '.join(quote(column) for column in columns)}) VALUES "
+        self._row = f"({', '.join(mark for _ in columns)})"
         bind = [table.c[column].type.dialect_impl(dialect).bind_processor(dialect) for column in columns]
         self._bind = [(place, process) for place, process in enumerate(bind) if process is not None]
 
     def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert rows whose values are in the order of the columns."""
-        done = 0
-        for n_rows in GROUPS:
-            while len(rows) - done >= n_rows:
-                values = [value for row in rows[done : done + n_rows] for value in self._bound(row)]
-                connection.exec_driver_sql(self._texts[n_rows], tuple(values))
-                done += n_rows
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            some = rows[start : start + ROWS_AT_ONCE]
+            values = [value for row in some for value in self._bound(row)]
+            connection.exec_driver_sql(self._head + ", ".join([self._row] * len(some)), tuple(values))
 
     def _bound(self, row: tuple[Any, ...]) -> list[Any]:
         values = list(row)

@@ -75,6 +75,8 @@ mails = Table(
     Column("due_at", Instant, index=True),
     Column("rung_at", Instant),
     Column("tries", Integer, nullable=False, default=0, server_default="0"),
+    Column("purged_at", Instant),  # when its bytes were let go; its reading stays
+    Column("issue_id", BigInteger, index=True),  # the issue that its hold belongs to
 )
 
 readings = Table(
@@ -84,6 +86,16 @@ readings = Table(
     Column("reading", Json, nullable=False),
 )
 """How a mail was read: the trace, as ``gatepost explain`` shows it; kept longer than the bytes."""
+
+past_readings = Table(
+    "past_readings",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("mail_id", String(40), ForeignKey("mails.id"), nullable=False, index=True),
+    Column("replaced_at", Instant, nullable=False),
+    Column("reading", Json, nullable=False),
+)
+"""How a mail was read before it was read again: what events of an earlier rule set came of."""
 
 events = Table(
     "events",
@@ -114,9 +126,33 @@ events = Table(
     Column("created_at", Instant, nullable=False),
     Column("received_at", Instant, nullable=False),
     Column("settled_at", Instant),
+    Column("tenant_id", String(255)),  # of a move-in: by these a unit is found by its tenancy
+    Column("ledger_id", String(255)),
+    Column("after_id", BigInteger, index=True),  # waits until this event is settled: the other half of a transfer
+    Column("author", String(128)),  # who added it; null: a mail tells it
+    Column("released_by", Text),  # whose word let it in, and why
+    Column("columns", Json, nullable=False, server_default="{}"),  # further columns of the unit map
+    Column("issue_id", BigInteger, index=True),
     UniqueConstraint("company", "identity", "fingerprint"),
     Index(None, "destination", "crm_unit_id"),
+    Index(None, "mailbox", "created_at"),
+    Index(None, "company", "tenant_id"),
+    Index(None, "company", "ledger_id"),
 )
+
+event_log = Table(
+    "event_log",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("event_id", BigInteger, ForeignKey("events.id"), nullable=False, index=True),
+    Column("at", Instant, nullable=False),
+    Column("was", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", String(32)),
+    Column("detail", Text),
+    Column("was_reason", String(32)),
+)
+"""Every change of an event's state: what ``why --at`` goes by."""
 
 lanes = Table(
     "lanes",
@@ -134,6 +170,10 @@ lanes = Table(
     Column("lease_until", Instant),
     Column("lease_by", String(128)),
     Column("updated_at", Instant, nullable=False),
+    Column("origin", Json, nullable=False, server_default="{}"),  # what was there before any event; absent: unknown
+    Column("priority", Integer, nullable=False, server_default="2"),  # 0 opens access, 1 closes it, 2 other facts
+    Column("columns", Json, nullable=False, server_default="{}"),  # of the unit map, as last told
+    Index(None, "destination", "priority", "due_at"),
 )
 """One row a unit of a destination: what it has confirmed, and who works on it."""
 
@@ -157,6 +197,8 @@ calls = Table(
     Column("created_at", Instant, nullable=False),
     Column("ended_at", Instant),
     Column("tries", Integer, nullable=False, default=0, server_default="0"),
+    Column("job", String(255)),  # what to ask for, once the destination has taken it on
+    Column("created", Integer, nullable=False, server_default="0"),  # 1: the destination says that it made the unit
     Index(None, "destination", "crm_unit_id", "state"),
     Index(None, "base"),
 )
@@ -173,7 +215,109 @@ attempts = Table(
     Column("message", Text, nullable=False),
     Column("answer", LargeBinary, nullable=False),
     Column("by", String(128), nullable=False),
+    Column("asked", Text),  # method and path that were really sent, where they differ from the call's
 )
+
+bulk_items = Table(
+    "bulk_items",
+    metadata,
+    Column("call_id", BigInteger, ForeignKey("calls.id"), primary_key=True),
+    Column("crm_unit_id", String(255), primary_key=True),
+    Column("destination", String(64), nullable=False),
+    Column("writes", Json, nullable=False),
+    Column("sources", Json, nullable=False),
+    Column("lease_token", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),  # open, done, refused
+    Column("message", Text),
+    Column("ended_at", Instant),
+    Index(None, "destination", "crm_unit_id"),
+)
+"""The units of a bulk call, frozen under its key."""
+
+gates = Table(
+    "gates",
+    metadata,
+    Column("destination", String(64), primary_key=True),
+    Column("next_slot_at", Instant, nullable=False),  # when the next call may leave, under the shared rate
+    Column("failures", Integer, nullable=False, server_default="0"),  # in a row, over all units and workers
+    Column("shut_until", Instant),  # the circuit is open until then; one call tries it afterwards
+)
+"""What all workers share of a destination: its rate and its circuit breaker."""
+
+issues = Table(
+    "issues",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("key", String(160), nullable=False, unique=True),  # kind and cause: one thing to mend, however often seen
+    Column("kind", String(32), nullable=False),
+    Column("state", String(16), nullable=False, index=True),  # open, acknowledged, resolved, ignored
+    Column("title", Text, nullable=False),
+    Column("detail", Text, nullable=False),  # the last one's
+    Column("subject", Json, nullable=False),  # mailbox, rule, destination, unit: what it is about
+    Column("count", Integer, nullable=False),
+    Column("first_at", Instant, nullable=False),
+    Column("last_at", Instant, nullable=False),
+    Column("actor", String(128)),
+    Column("note", Text),
+)
+"""Many failures of one cause, as one thing to mend."""
+
+hook_deliveries = Table(
+    "hook_deliveries",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("endpoint", String(64), nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("state", String(16), nullable=False),  # open, done, given_up
+    Column("due_at", Instant, index=True),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("status", Integer),
+    Column("message", Text),
+    Column("ended_at", Instant),
+)
+"""The webhooks that go out: stored with what they tell, sent until they are taken."""
+
+replays = Table(
+    "replays",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("query", Text, nullable=False),
+    Column("layer", String(16), nullable=False),  # parse, apply
+    Column("state", String(16), nullable=False),  # running, paused, done
+    Column("per_minute", Integer, nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("due_at", Instant, index=True),
+    Column("ended_at", Instant),
+)
+
+replay_items = Table(
+    "replay_items",
+    metadata,
+    Column("replay_id", BigInteger, ForeignKey("replays.id"), primary_key=True),
+    Column("n", Integer, primary_key=True),
+    Column("mail_id", String(40)),
+    Column("event_id", BigInteger),
+    Column("state", String(16), nullable=False),  # due, done
+    Column("outcome", String(16)),  # new, same, withdrawn, superseded, held
+    Column("detail", Text),
+)
+"""What a replay goes over, one mail or event each, and what came of it."""
+
+reconciles = Table(
+    "reconciles",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("mailbox", String(320), nullable=False),
+    Column("source", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("report", Json, nullable=False),
+)
+"""Rent rolls that were compared, and what they showed."""
 
 pauses = Table(
     "pauses",

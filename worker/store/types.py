@@ -13,6 +13,11 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 
 
+def microseconds(at: dt.datetime) -> int:
+    """Return an instant as it is kept: whole microseconds since 1970."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
 class Instant(TypeDecorator[dt.datetime]):
     """An aware UTC instant, kept as whole microseconds since 1970: exact, ordered, the same on both databases."""
 
@@ -20,7 +25,7 @@ class Instant(TypeDecorator[dt.datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
+        return None if value is None else microseconds(value)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> dt.datetime | None:  # noqa: ARG002
         return None if value is None else _EPOCH + value * _MICROSECOND

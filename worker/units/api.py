@@ -8,6 +8,7 @@ import hmac
 import logging
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 import anyio.to_thread
 from anyio import CapacityLimiter
@@ -15,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from worker.units.store import LocalUnits, UnitsUnavailable
+from worker.units.store import UnitsUnavailable
 from worker.units.wire import Answer, answer
 
 MAX_BODY_BYTES = 1_048_576
@@ -25,8 +26,14 @@ MINUTE_S = 60
 log = logging.getLogger(__name__)
 
 
+class Answering(Protocol):
+    """Whatever answers requests as the local units do."""
+
+    def handle(self, method: str, path: str, body: bytes, key: str | None, company: str = "default") -> Answer: ...
+
+
 def units_api(
-    units: LocalUnits,
+    units: Answering,
     *,
     token: str,
     requests_per_minute: int = 0,
@@ -63,7 +70,7 @@ class _Limit:
 
 
 class _UnitsApi:
-    def __init__(self, units: LocalUnits, *, token: str, limit: _Limit, company: str) -> None:
+    def __init__(self, units: Answering, *, token: str, limit: _Limit, company: str) -> None:
         self._units = units
         self._token = token.encode()
         self._limit = limit

@@ -1,0 +1,105 @@
+"""One kept HTTP client: one exchange within the deadline, its answer as it came, or what its failure means.
+
+What an error of the transport means for a write:
+    never connected, no free connection     UNREACHED   it did not happen
+    anything after a byte may have gone out UNKNOWN     it may have happened
+Note that httpx's ``RemoteProtocolError`` (the server hung up) is no ``NetworkError``.
+"""
+
+import threading
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+
+import httpx
+
+from worker.calls import Outcome, Reply
+from worker.destinations.answers import MAX_BODY_BYTES, MAX_MESSAGE, Raw
+from worker.destinations.deadline import DeadlineTransport, left_s
+
+KEEP_ALIVE_S = 15.0
+
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_NOT_SENDABLE = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL)
+
+
+class KeptClient:
+    """A client that keeps its connections. Safe to use from several threads."""
+
+    def __init__(self, *, window: int, transport: httpx.BaseTransport | None = None) -> None:
+        self._window = window
+        self._transport = transport
+        self._client: httpx.Client | None = None
+        self._making = threading.Lock()
+
+    def exchange(
+        self, method: str, url: str, *, content: bytes, headers: Mapping[str, str], limit: int = MAX_BODY_BYTES
+    ) -> Raw | Reply:
+        """Return the answer, its body cut at ``limit`` bytes; a reply when there is none. Called inside a deadline."""
+        status: int | None = None
+        try:
+            with self._kept().stream(
+                method, url, content=content or None, headers=dict(headers), timeout=max(left_s(), 0.001)
+            ) as response:
+                status = response.status_code
+                body = _read_body(response, limit)
+        except _NEVER_SENT as error:
+            return Reply(outcome=Outcome.UNREACHED, message=_describe(error))
+        except _NOT_SENDABLE as error:
+            return Reply(outcome=Outcome.FAILED, message=_describe(error))
+        except httpx.TransportError as error:
+            return Reply(outcome=Outcome.UNKNOWN, status=status, message=_describe(error))
+        return Raw(status=status, headers=response.headers, body=body)
+
+    def close(self) -> None:
+        """Close the kept connections; a later exchange opens new ones."""
+        with self._making:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _kept(self) -> httpx.Client:
+        with self._making:
+            if self._client is None:
+                limits = httpx.Limits(
+                    max_connections=self._window,
+                    max_keepalive_connections=self._window,
+                    keepalive_expiry=KEEP_ALIVE_S,
+                )
+                self._client = httpx.Client(
+                    transport=self._transport or DeadlineTransport(limits=limits),
+                    follow_redirects=False,
+                    trust_env=False,
+                    headers={
+                        "User-Agent": f"gatepost/{_version()}",
+                        "Accept": "application/json",
+                        "Accept-Encoding": "identity",  # a packed answer could unpack without bound
+                    },
+                )
+            return self._client
+
+
+def _read_body(response: httpx.Response, limit: int) -> bytes:
+    """Return the answer's body as sent, cut at ``limit`` bytes.
+
+    Raises:
+        httpx.ReadTimeout: the deadline passed before the body was whole.
+    """
+    body = bytearray()
+    for chunk in (response.content,) if response.is_stream_consumed else response.iter_raw():
+        body += chunk
+        if len(body) >= limit:
+            break
+        if left_s() <= 0:
+            raise httpx.ReadTimeout("the deadline of the call has passed")
+    return bytes(body[:limit])
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:MAX_MESSAGE]
+
+
+def _version() -> str:
+    try:
+        return version("gatepost")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,172 @@
+"""Notices: what an issue says of a cause, in words that name the next step. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from worker.calls import Outcome, Reply
+
+
+class IssueKind(StrEnum):
+    """The causes; ``docs/operations.md`` says what each asks of a person."""
+
+    LATE_MISMATCH = "late_mismatch"
+    PHANTOM_UNIT = "phantom_unit"
+    UNAUTHORIZED = "unauthorized"
+    KEY_REUSED = "key_reused"
+    SOURCE_CONFLICT = "source_conflict"
+    REJECTED = "rejected"
+    DESTINATION_DOWN = "destination_down"
+    TRIES_EXHAUSTED = "tries_exhausted"
+    SURGE = "surge"
+    FLIPS = "flips"
+    NO_EARLIER_VALUE = "no_earlier_value"
+    RECONCILE = "reconcile"
+    WEBHOOK_GIVEN_UP = "webhook_given_up"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One failure, and the cause that it shares with others."""
+
+    kind: IssueKind
+    cause: str
+    """What makes two failures the same thing to mend."""
+    title: str
+    detail: str
+    """The last one's, and what to do."""
+    subject: Mapping[str, Any]
+    """What it is about: mailbox, rule, destination, unit, event."""
+
+
+Key = tuple[str, str]
+"""Destination and crm_unit_id."""
+
+
+def late_mismatch(key: Key, event_id: int) -> Notice:
+    """An applied event turns out to name another tenancy."""
+    return Notice(
+        kind=IssueKind.LATE_MISMATCH,
+        cause=str(event_id),
+        title=f"{key[1]}: an applied event names another tenancy than an earlier one that came late",
+        detail=f"event {event_id}: look at `gatepost why {key[1]}`, then undo it or resolve this issue",
+        subject={"destination": key[0], "unit": key[1], "event": event_id},
+    )
+
+
+def new_unit(destination: str, crm_unit_id: str, call_id: int) -> Notice:
+    """A move-in created a unit that the destination did not know: the id may be wrong."""
+    return Notice(
+        kind=IssueKind.PHANTOM_UNIT,
+        cause=f"{destination}/{crm_unit_id}",
+        title=f"{destination} made a new unit: {crm_unit_id}",
+        detail=f"call {call_id} created it; if the id is wrong, undo the move-in and remove the unit there by hand",
+        subject={"destination": destination, "unit": crm_unit_id},
+    )
+
+
+def new_units(destination: str, count: int, call_id: int) -> Notice:
+    """A call of many units created some that the destination did not know: their ids may be wrong."""
+    return Notice(
+        kind=IssueKind.PHANTOM_UNIT,
+        cause=f"{destination}/call {call_id}",
+        title=f"{destination} made {count} new units in one call",
+        detail=f"call {call_id}: compare their ids there; a wrong one is undone and removed there by hand",
+        subject={"destination": destination, "call": call_id},
+    )
+
+
+def differing_rent_roll(mailbox: str, number: int, counts: Mapping[str, int], why: str = "") -> Notice:
+    """A rent roll does not agree with what the mails told. ``why``: it could not be compared at all."""
+    told = why or ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+    return Notice(
+        kind=IssueKind.RECONCILE,
+        cause=mailbox,
+        title=f"the rent roll of {mailbox} differs from what we know: {told}",
+        detail=f"`gatepost reconcile --show {number}` lists the units; nothing was sent because of it",
+        subject={"mailbox": mailbox, "reconcile": number},
+    )
+
+
+def unit_to_remove(destination: str, crm_unit_id: str) -> Notice:
+    """A unit was made for a move-in that is taken back: no call removes it."""
+    return Notice(
+        kind=IssueKind.PHANTOM_UNIT,
+        cause=f"{destination}/{crm_unit_id}",
+        title=f"{destination} still has a unit that was made by mistake: {crm_unit_id}",
+        detail="its move-in was taken back, and it is vacant: remove it there by hand, then resolve this issue",
+        subject={"destination": destination, "unit": crm_unit_id},
+    )
+
+
+def no_earlier_value(destination: str, crm_unit_id: str) -> Notice:
+    """An event was taken back, and nobody knows what stood there before it."""
+    return Notice(
+        kind=IssueKind.NO_EARLIER_VALUE,
+        cause=f"{destination}/{crm_unit_id}",
+        title=f"{crm_unit_id}: what stood there before a withdrawn event is unknown",
+        detail=f"the value at {destination} is still the withdrawn one: say what is right with `gatepost events add`",
+        subject={"destination": destination, "unit": crm_unit_id},
+    )
+
+
+def refused_token(destination: str, reason: str) -> Notice:
+    """The destination does not take our token."""
+    return Notice(
+        kind=IssueKind.UNAUTHORIZED,
+        cause=destination,
+        title=f"{destination} refuses our token",
+        detail=f"{reason}; renew the token, then `gatepost resume destination {destination} --go`",
+        subject={"destination": destination},
+    )
+
+
+def refused_call(key: Key, call_id: int, method: str, reply: Reply) -> Notice:
+    """The destination refuses a call for good, or so often that we gave up."""
+    kind = {
+        Outcome.KEY_REUSED: IssueKind.KEY_REUSED,
+        Outcome.SOURCE_CONFLICT: IssueKind.SOURCE_CONFLICT,
+        Outcome.FAILED: IssueKind.TRIES_EXHAUSTED,
+    }.get(reply.outcome, IssueKind.REJECTED)
+    says = reply.message[:120]
+    return Notice(
+        kind=kind,
+        cause=f"{key[0]}/{method}/{reply.status}/{says}",
+        title=f"{key[0]} refuses {method}: {reply.status} {says}",
+        detail=f"last: unit {key[1]}, call {call_id}; `gatepost issues show` lists the events",
+        subject={"destination": key[0], "unit": key[1], "status": reply.status},
+    )
+
+
+def held_by_number(kind: IssueKind, mailbox: str, rule: str, says: str, day: str) -> Notice:
+    """Many events of a mailbox and rule are held for their number."""
+    return Notice(
+        kind=kind,
+        cause=f"{mailbox}/{rule}/{day}",
+        title=f"{mailbox}: {rule} tells too much at once",
+        detail=f"{says}; look at the mails, then `gatepost events release --issue N --reason WHY --go`, or discard",
+        subject={"mailbox": mailbox, "rule": rule},
+    )
+
+
+def silent_destination(destination: str, says: str) -> Notice:
+    """The destination does not answer; its circuit is open."""
+    return Notice(
+        kind=IssueKind.DESTINATION_DOWN,
+        cause=destination,
+        title=f"{destination} does not answer",
+        detail=f"last: {says}; calls wait, and one at a time tries again",
+        subject={"destination": destination},
+    )
+
+
+def silent_webhook(endpoint: str, says: str) -> Notice:
+    """An endpoint has not taken a webhook for so long that we gave it up."""
+    return Notice(
+        kind=IssueKind.WEBHOOK_GIVEN_UP,
+        cause=endpoint,
+        title=f"webhook {endpoint} does not take what it is sent",
+        detail=f"last: {says}; mend it there, then resolve this issue: what was given up is not sent again",
+        subject={"webhook": endpoint},
+    )

@@ -1,0 +1,83 @@
+"""Guards that look at how many events come: reports that turn too many units, and days that bring too much."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from parsers.events import Kind
+from worker import guard
+from worker.notices import IssueKind, held_by_number
+from worker.order import Hold, State
+from worker.settings import Guards
+from worker.store import counts
+from worker.store.events import Telling
+from worker.store.issues import open_issue
+from worker.store.mails import Verdict
+from worker.store.tables import events, lanes
+
+LOOK_BACK = dt.timedelta(days=190)
+
+
+def hold_by_number(connection: Connection, verdict: Verdict, guards: Guards, *, now: dt.datetime) -> Verdict:
+    """Return a verdict whose events are held where there are too many of their kind; otherwise the same verdict."""
+    waiting = [telling for telling in verdict.tellings if telling.state is State.WAITING]
+    if not waiting:
+        return verdict
+    says = _flips(connection, waiting, guards)
+    if says:
+        return _held(verdict, Hold.FLIPS, says)
+    says = _surges(connection, waiting, guards, now) if guards.surge else None
+    return _held(verdict, Hold.SURGE, says) if says else verdict
+
+
+def note_numbers(connection: Connection, verdict: Verdict, *, now: dt.datetime) -> tuple[int, bool] | None:
+    """Open the issue of events that were held by their number; return its id and whether it is new."""
+    held = [telling for telling in verdict.tellings if telling.reason in (Hold.FLIPS, Hold.SURGE)]
+    if not held:
+        return None
+    kind, first = IssueKind(str(held[0].reason)), held[0]
+    ids = connection.execute(
+        sa.select(events.c.id).where(events.c.mail_id == verdict.mail_id, events.c.reason == str(first.reason))
+    ).scalars()
+    day = now.astimezone(ZoneInfo(first.timezone)).date().isoformat()
+    notice = held_by_number(kind, first.mailbox, first.event.rule, first.detail or "", day)
+    return open_issue(connection, notice, now=now, event_ids=list(ids))
+
+
+def _flips(connection: Connection, waiting: Sequence[Telling], guards: Guards) -> str | None:
+    rows = {telling.event.crm_unit_id: telling for telling in waiting if telling.event.kind is Kind.SNAPSHOT}
+    if len(rows) < guards.flips_least:
+        return None
+    shown: dict[str, Any] = {}
+    for destination in sorted({telling.destination for telling in rows.values()}):
+        statement = sa.select(lanes.c.crm_unit_id, lanes.c.shown).where(
+            lanes.c.destination == destination, lanes.c.crm_unit_id.in_(list(rows))
+        )
+        shown |= {row.crm_unit_id: row.shown for row in connection.execute(statement)}
+    stated = [(telling.event.body, shown.get(unit, {})) for unit, telling in rows.items()]
+    return guard.flips(stated, share=guards.flips, least=guards.flips_least)
+
+
+def _surges(connection: Connection, waiting: Sequence[Telling], guards: Guards, now: dt.datetime) -> str | None:
+    first = waiting[0]
+    days = counts.events_by_day(
+        connection, mailbox=first.mailbox, rule=first.event.rule, since=now - LOOK_BACK, zone=first.timezone
+    )
+    today = now.astimezone(ZoneInfo(first.timezone)).date()
+    days[today] = days.get(today, 0) + len(waiting)
+    return guard.surges(days, today, factor=guards.surge_factor, least=guards.surge_least)
+
+
+def _held(verdict: Verdict, reason: Hold, says: str) -> Verdict:
+    tellings = [
+        replace(telling, state=State.HELD, reason=str(reason), detail=says)
+        if telling.state is State.WAITING
+        else telling
+        for telling in verdict.tellings
+    ]
+    return replace(verdict, tellings=tellings)

@@ -1,0 +1,84 @@
+"""The pauses: what people, or a destination's own answers, have told the machine to leave alone for a while."""
+
+import datetime as dt
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from worker.store.lanes import insert_for
+from worker.store.tables import pauses
+
+
+def pause(
+    connection: Connection,
+    kind: str,
+    name: str,
+    *,
+    reason: str,
+    actor: str,
+    now: dt.datetime,
+    until: dt.datetime | None = None,
+) -> None:
+    """Pause a mailbox, rule, pack or destination; a pause without end is not shortened by one with an end."""
+    values = {"reason": reason, "actor": actor, "until": until}
+    insert = insert_for(connection)(pauses).values(kind=kind, name=name, since=now, **values)
+    has_end = pauses.c.until.is_not(None)
+    longer = has_end if until is None else sa.and_(has_end, pauses.c.until < until)
+    connection.execute(
+        insert.on_conflict_do_update(index_elements=[pauses.c.kind, pauses.c.name], set_=values, where=longer)
+    )
+
+
+def resume(connection: Connection, kind: str, name: str) -> bool:
+    """End a pause; say whether there was one."""
+    gone = connection.execute(pauses.delete().where(pauses.c.kind == kind, pauses.c.name == name))
+    return gone.rowcount > 0
+
+
+EVERYTHING = "everything"
+"""The kind of a pause that stops all sending, whatever its name."""
+FOR_GOOD = dt.datetime.max.replace(tzinfo=dt.UTC)
+
+
+def paused_until(connection: Connection, kind: str, name: str, now: dt.datetime) -> dt.datetime | None:
+    """Return until when something is paused, ``FOR_GOOD`` for a pause without end; None when it is not paused."""
+    row = connection.execute(
+        sa.select(pauses.c.until).where(
+            pauses.c.kind == kind, pauses.c.name == name, sa.or_(pauses.c.until.is_(None), pauses.c.until > now)
+        )
+    ).one_or_none()
+    return None if row is None else row.until or FOR_GOOD
+
+
+def sending_paused_until(connection: Connection, destination: str, now: dt.datetime) -> dt.datetime | None:
+    """Return until when nothing is sent to a destination: it is paused, or everything; None when it may be sent to."""
+    its = sa.and_(pauses.c.kind == "destination", pauses.c.name == destination)
+    holds = sa.or_(pauses.c.until.is_(None), pauses.c.until > now)
+    found = connection.execute(sa.select(pauses.c.until).where(sa.or_(its, pauses.c.kind == EVERYTHING), holds))
+    return max((until or FOR_GOOD for until in found.scalars()), default=None)
+
+
+def everything_paused(connection: Connection, now: dt.datetime) -> str | None:
+    """Return in words why nothing at all is sent, and what ends that; None when things are sent."""
+    row = connection.execute(
+        sa.select(pauses)
+        .where(pauses.c.kind == EVERYTHING, sa.or_(pauses.c.until.is_(None), pauses.c.until > now))
+        .order_by(pauses.c.since, pauses.c.name)
+        .limit(1)
+    ).one_or_none()
+    if row is None:
+        return None
+    since = row.since.isoformat(timespec="seconds")
+    why = f" ({row.reason})" if row.reason else ""
+    return f"nothing is sent since {since}{why}; look, then `gatepost resume everything {row.name} --go`"
+
+
+def paused_names(connection: Connection, kind: str, now: dt.datetime) -> set[str]:
+    """Return what is paused now."""
+    return set(
+        connection.execute(
+            sa.select(pauses.c.name).where(
+                pauses.c.kind == kind, sa.or_(pauses.c.until.is_(None), pauses.c.until > now)
+            )
+        ).scalars()
+    )
