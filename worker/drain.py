@@ -215,6 +215,7 @@ class _Window:
         self._is_running = False
         self._bell: Future[Reply | None] = Future()
         self._looked_at: dt.datetime | None = None
+        self._has_tried = False  # whether the last look found units to claim
 
     def drain(self, units: Sequence[str]) -> None:
         """Drain units, and what else is due; if a loop runs already it takes them over."""
@@ -242,6 +243,7 @@ class _Window:
         ends_at = self._drain.clock() + dt.timedelta(seconds=LONGEST_S)
         flights: dict[Future[Reply | None], _Flight] = {}
         refused: set[str] = set()
+        self._looked_at = None
         while True:
             goes_on = not self._drain.is_stopping and self._drain.clock() < ends_at
             room = self._size - len(flights)
@@ -267,7 +269,7 @@ class _Window:
                 if self._drain.clock() > before:
                     return False
         with self._lock:
-            if goes_on and again_at is None and self._asked:
+            if goes_on and again_at is None and (self._asked or self._has_tried):
                 return False
             self._asked.clear()
             self._is_running = False
@@ -278,6 +280,7 @@ class _Window:
     ) -> dt.datetime | None:
         """Claim what comes next and let its calls leave; return when to ask for slots again, if there were too few."""
         units = self._next(refused, min(room, BATCH))
+        self._has_tried = bool(units)
         if not units:
             return None
         slots = self._drain.slots(self._name, len(units))

@@ -247,3 +247,19 @@ def test_several_units_are_in_flight_at_once_and_none_waits_for_another(database
     assert stuck.is_set()
     assert len(far.came) == 30
     assert far.came[-1][1] == "PATCH"
+
+
+def test_what_else_is_due_is_taken_up(database: Database) -> None:
+    """A task whose own units have nothing to do takes up what else waits."""
+    clock = Ticking()
+    far = Recording(clock)
+    many_waiting(database, clock, 20)
+    drain = Drain(database, {"kiss": far}, clock=clock, by="one")
+    with database.write() as connection:
+        connection.execute(lane_table.update().where(lane_table.c.crm_unit_id >= "U00010").values(due_at=None))
+    drain.drain([("kiss", f"U{n:05}") for n in range(10)])
+    assert len(far.came) == 10
+    with database.write() as connection:
+        connection.execute(lane_table.update().where(lane_table.c.crm_unit_id >= "U00010").values(due_at=clock.now))
+    drain.drain([("kiss", f"U{n:05}") for n in range(10)])
+    assert len(far.came) == 20
