@@ -135,7 +135,7 @@ def _ours(
     others = [event for event in known.events if event.identity in without or event.effective_at > as_of]
     unsure = {name for event in others for name in order.touched(event, manners)}
     unsure |= set(TENANCY) if "occupied" in unsure else set()
-    shown = {name: value for name, value in known.shown.items() if name not in unsure and name != "exists"}
+    shown = {name: value for name, value in order.known(known.shown).items() if name not in unsure and name != "exists"}
     return {**shown, **folded}
 
 

@@ -83,6 +83,8 @@ UNTOUCHED: Mapping[str, Value] = {**CLEARED, "pms_status_raw": None, **VACANT}
 
 PLAIN = Manners()
 NOTHING: Mapping[str, Value] = {}
+DOUBTFUL = "?"
+"""Stands in ``shown`` for a fact that may have been written to a unit of which nobody knows whether it is occupied."""
 ORIGIN = 0
 """Stands for an event id where no event asks for a value: what was there before any of them."""
 
@@ -143,7 +145,8 @@ def counting(events: Iterable[UnitEvent], now: dt.datetime) -> list[UnitEvent]:
 def fold(ordered: Sequence[UnitEvent], manners: Manners = PLAIN, origin: Mapping[str, Value] = NOTHING) -> Fold:
     """Fold events that count, in moment order, on what was there before them, as the destination's tenancy goes.
 
-    An unknown occupancy before a move-out is taken for occupied: a PMS reports the end of a tenancy that there was.
+    A move-out that is the first tenancy event of all ends a tenancy, whatever was there before: a PMS reports the end
+    of a tenancy that there was.
     """
     values: dict[str, Value] = dict(origin)
     sources: dict[str, int] = {}
@@ -155,7 +158,7 @@ def fold(ordered: Sequence[UnitEvent], manners: Manners = PLAIN, origin: Mapping
             sources.update(dict.fromkeys((*manners.move_in_clears, "occupied"), event.id))
             place.update({name: event.body[name] for name in PLACE if name in event.body})
         elif ends_tenancy(event):
-            if values.get("occupied") is not False:
+            if "occupied" not in sources or values.get("occupied") is not False:
                 values.update(manners.move_out_clears)
                 sources.update(dict.fromkeys(manners.move_out_clears, event.id))
             values.update(VACANT)
@@ -266,17 +269,24 @@ def _tenancy_call(wanted: Fold, *, missing: bool) -> Call:
 def confirmed(shown: Shown, call: Call, *, created: bool = False, manners: Manners = PLAIN) -> dict[str, Value]:
     """Return what is shown once the destination has confirmed a call.
 
-    A unit that the call created starts with every fact at its default.
+    A unit that the call created starts with every fact at its default. What was written before the move-out of a unit
+    whose occupancy nobody knows may still be there: a vacant unit keeps its facts. So it is unknown, and stated.
     """
     after: dict[str, Value] = {**shown, "exists": True}
     if created:
         after.update(UNTOUCHED)
+    if call.verb in (Verb.MOVE_IN, Verb.MOVE_OUT):
+        after = known(after)
     if call.verb is Verb.MOVE_IN:
         after.update({**manners.move_in_clears, "occupied": True})
         after.update({name: call.writes.get(name) for name in TENANCY})
     elif call.verb is Verb.MOVE_OUT:
         if shown.get("occupied") is not False:
             after.update(manners.move_out_resets)
+        if "occupied" not in shown:
+            for name in manners.move_out_resets:
+                if name in shown and shown[name] != after[name]:
+                    del after[name]
         after.update(VACANT)
     elif call.verb is Verb.PATCH:
         after.update(call.writes)
@@ -291,7 +301,15 @@ def forgotten(shown: Shown, call: Call, manners: Manners = PLAIN) -> dict[str, V
         Verb.MOVE_OUT: {*VACANT, *manners.move_out_resets},
         Verb.CREATE: {"exists", *UNTOUCHED},
     }[call.verb]
-    return {name: value for name, value in shown.items() if name not in doubtful}
+    rest = {name: value for name, value in shown.items() if name not in doubtful}
+    if call.verb is Verb.PATCH and "occupied" not in shown:
+        rest.update(dict.fromkeys((name for name in call.writes if name in CLEARED), DOUBTFUL))
+    return rest
+
+
+def known(shown: Shown) -> dict[str, Value]:
+    """Return what is shown, without what is doubtful."""
+    return {name: value for name, value in shown.items() if value != DOUBTFUL}
 
 
 def settle(events: Sequence[UnitEvent], wanted: Fold, shown: Shown, now: dt.datetime) -> dict[int, State]:

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from parsers.events import FACTS, PLACE, TENANCY, Value
 from worker.calls import Manners, Verb
-from worker.order import NOTHING, ORIGIN, UNTOUCHED, Call, confirmed, forgotten
+from worker.order import NOTHING, ORIGIN, UNTOUCHED, Call, confirmed, forgotten, known
 
 
 class End(StrEnum):
@@ -85,7 +85,7 @@ def tell(calls: Iterable[PastCall], manners: Manners, origin: Mapping[str, Value
             if step.end is End.DONE and name in after:
                 writers[name] = Writer(call_id=step.id, event_id=_source(step, name))
         shown = after
-    return Told(shown=shown, writers=writers, touched_by=touched)
+    return Told(shown=known(shown), writers=writers, touched_by=touched)
 
 
 def _source(call: PastCall, name: str) -> int:
