@@ -116,11 +116,7 @@ def _on_up(tmp_path: Path, tale: Tale, numbers: list[int]) -> Iterator[Stage]:
         yield Stage(db=db, senders=senders, acts=acts_on_up(SupervisedUp(up)), far=far)
 
 
-# The Procfile's run belongs to `make faults`: once its worker's pool did not come up within a minute (docs/proofs.md).
-KINDS = ["up", *([pytest.param("procfile", marks=pytest.mark.service)] if "GATEPOST_TEST_MAILS" in os.environ else [])]
-
-
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["up", pytest.param("procfile", marks=pytest.mark.service)])
 def test_every_mail_takes_effect_once_and_in_order(kind: str, tmp_path: Path) -> None:
     """Whatever is killed, stopped or cut off: nothing lost, nothing double, each unit as its mails say in order."""
     tale = Tale(mails=MAILS, seed=SEED, now=dt.datetime.now(dt.UTC))

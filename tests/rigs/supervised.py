@@ -66,6 +66,7 @@ class Supervised:
 
     def children(self, name: str) -> list[int]:
         """Return the pids of a worker's pool: those of its children that are given tasks."""
+        self._assert_alive(name)
         found = [self._processes[name].pid]
         for pid in found:
             with contextlib.suppress(OSError):
@@ -73,12 +74,16 @@ class Supervised:
                     found += [int(child) for child in (task / "children").read_text().split()]
         return [pid for pid in found[1:] if "--billiard-fork" in _command_line(pid)]
 
-    def log(self) -> str:
-        """Return what all of them have logged."""
-        return (self._folder / "log").read_text("utf-8")
+    def _assert_alive(self, name: str) -> None:
+        """Hold that a process has not ended by itself: nobody starts it again, and the line would stand still."""
+        status = self._processes[name].poll()
+        assert status is None, f"{name} ended by itself with {status}:\n{self._log(name)[-4000:]}"
+
+    def _log(self, name: str) -> str:
+        return (self._folder / f"{name}.log").read_text("utf-8")
 
     def _begin(self, name: str) -> None:
-        with (self._folder / "log").open("ab") as log:
+        with (self._folder / f"{name}.log").open("wb") as log:
             self._processes[name] = subprocess.Popen(
                 [*COMMAND, *self._commands[name]],
                 cwd=self._folder,
@@ -88,8 +93,15 @@ class Supervised:
             )
 
     def _wait_for(self, name: str) -> None:
-        if name in self._ports:
-            wait_until(lambda: answers(self._ports[name]), seconds=60, what=f"{name} listening")
+        """Wait until a process works: a database that goes away while it starts ends it."""
+
+        def is_ready() -> bool:
+            self._assert_alive(name)
+            if name in self._ports:
+                return answers(self._ports[name])
+            return len(self.children(name)) > 0 if name == "worker" else '"started"' in self._log(name)
+
+        wait_until(is_ready, seconds=60, what=f"the start of {name}")
 
 
 class SupervisedUp:
