@@ -20,7 +20,7 @@ from worker.keys import BULK, bulk_key_base, derive_key
 from worker.notices import Notice, new_units, refused_call, refused_token
 from worker.order import State, UnitEvent
 from worker.store import bulk, calls, lanes, pauses
-from worker.store.calls import OpenCall
+from worker.store.calls import Attempt, OpenCall
 from worker.store.issues import open_issue
 from worker.store.lanes import Lane, LaneKey
 from worker.turn import DEADLINE_S, After, request_of
@@ -132,13 +132,13 @@ class BulkSender:
     def _freeze(self, connection: Connection, told: Mapping[str, int], now: dt.datetime) -> _Page | None:
         """Claim the lanes, and store the exact call and what each unit is to become; None: nothing to send."""
         claimed = self._claim(connection, told, now)
-        found = bulk.events_of_units(connection, self._name, claimed)
+        found = lanes.events_of(connection, self._name, claimed)
         items: dict[str, Item] = {}
         for unit, lane in claimed.items():
             events = found.get(unit, [])
             item = plan_item(events, lane.shown, manners=self._manners, now=now, origin=lane.origin)
             if item is None:
-                lanes.release(connection, lane, due_at=now, tries=lane.tries)
+                lanes.release(connection, [(lane, now)])
             else:
                 items[unit] = item
         if not items:
@@ -147,7 +147,7 @@ class BulkSender:
         identities = [event.identity for events in found.values() for event in events if event.id in carried]
         request = self._destination.render_bulk([{"crm_unit_id": unit, **items[unit].writes} for unit in sorted(items)])
         base = bulk_key_base(self._company, self._name, identities, request.body)
-        generation = calls.next_generation(connection, base)
+        generation = calls.next_generations(connection, [base])[base]
         call = bulk.store_bulk_call(
             connection,
             self._name,
@@ -161,7 +161,7 @@ class BulkSender:
         )
         held = {unit: claimed[unit] for unit in items}
         unsure = [replace(lane, shown=items[unit].doubtful, updated_at=now) for unit, lane in held.items()]
-        bulk.keep_many(connection, unsure)
+        lanes.keep(connection, unsure, by=self._by)
         leased_at = self._drain.clock()
         bulk.extend_leases(connection, list(held.values()), now=leased_at)
         until = leased_at + dt.timedelta(seconds=lanes.LEASE_S)
@@ -196,7 +196,8 @@ class BulkSender:
         now, unsure = self._drain.clock(), []
         with self._drain.db.write() as connection:
             held = bulk.extend_leases(connection, list(page.lanes.values()), now=now)
-            calls.record_attempt(connection, page.call, reply, started_at=started_at, ended_at=now, by=self._by)
+            made = Attempt(call=page.call, reply=reply, started_at=started_at, ended_at=now, by=self._by)
+            calls.record_attempts(connection, [made])
             if reply.outcome is Outcome.UNKNOWN:
                 unsure = _asking(page.items.values())
                 detail = f"no answer: {reply.message}"
@@ -224,7 +225,7 @@ class BulkSender:
             now, after = self._drain.clock(), After()
             some = units[start : start + SETTLE]
             with self._drain.db.write() as connection:
-                held = bulk.still_held(connection, [page.lanes[unit] for unit in some])
+                held = lanes.hold(connection, [page.lanes[unit] for unit in some], now=now)
                 sent.left += len(some) - len(held)  # another hand has them, and states everything anew
                 given = [unit for unit in some if unit in held]
                 refused = {unit: many.refused[unit] for unit in given if unit in many.refused}
@@ -274,7 +275,7 @@ class BulkSender:
         now: dt.datetime,
     ) -> None:
         """Settle units' events and release their lanes; still due where own calls have something left to do."""
-        found = bulk.events_of_units(connection, self._name, units)
+        found = lanes.events_of(connection, self._name, units)
         states: dict[int, tuple[State, str | None]] = {}
         free: list[tuple[Lane, dt.datetime | None]] = []
         for unit in units:
@@ -287,7 +288,7 @@ class BulkSender:
         lanes.move_events(connection, states, now=now)
         ends = {unit: ("refused", refused[unit]) if unit in refused else ("done", None) for unit in units}
         bulk.end_items(connection, page.call.id, ends, now=now)
-        bulk.release_many(connection, free)
+        lanes.release(connection, free)
 
     def _after(self, page: _Page, unit: str, refused: Mapping[str, str], made: Collection[str]) -> Lane:
         """Return a lane with what it shows by now. A refused unit is as it was, if that can be known."""
@@ -348,7 +349,7 @@ class BulkSender:
         now = self._drain.clock()
         wait_s = 0.0 if restore else LATER_S
         with self._drain.db.write() as connection:
-            held = bulk.still_held(connection, list(page.lanes.values()))
+            held = lanes.hold(connection, list(page.lanes.values()), now=now)
             free: list[tuple[Lane, dt.datetime | None]] = []
             for unit in sorted(held):
                 lane = page.lanes[unit]
@@ -356,7 +357,7 @@ class BulkSender:
                 lanes.note_waiting(connection, lane.key, why)
                 later = due_at or now + dt.timedelta(seconds=wait_s)
                 free.append((replace(lane, shown=shown, updated_at=now), later))
-            bulk.release_many(connection, free)
+            lanes.release(connection, free)
             bulk.end_open_items(connection, page.call.id, state, now=now)
             calls.end_calls(connection, [page.call.id], state, now=now)
         sent.left += len(page.items)

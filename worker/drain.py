@@ -5,13 +5,14 @@ answers have come, so that no unit waits for another's answer and many share a t
 the store's word: those that open access first. ``worker/turn.py`` is one unit's turn.
 """
 
+import contextlib
 import datetime as dt
+import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
 from sqlalchemy.engine import Connection
 
@@ -22,7 +23,7 @@ from worker.store import gates, lanes, pauses
 from worker.store.database import Database
 from worker.store.issues import close_issue, open_issue
 from worker.store.lanes import LaneKey
-from worker.turn import DEADLINE_S, After, Patience, Turn, Turns, request_of
+from worker.turn import DEADLINE_S, After, Answered, Patience, Turn, Turns, request_of
 
 __all__ = ["Drain", "Patience"]
 
@@ -34,8 +35,6 @@ FAILURES = (Outcome.UNKNOWN, Outcome.UNREACHED, Outcome.FAILED)
 IDLE_S, SHORT_S = 0.5, 2.0
 STEPS = 24
 """Calls of one unit in one go."""
-
-T = TypeVar("T")
 
 
 class Drain:
@@ -128,35 +127,44 @@ class Drain:
 
     def slots(self, name: str, wanted: int) -> gates.Slots:
         """Take slots for calls that leave now; none while the destination is paused or its circuit open."""
-        now, per_minute = self._clock(), self._per_minute(name)
-        with self._db.read() as connection:
-            until = pauses.sending_paused_until(connection, name, now)
-            if until is not None:
-                return gates.Slots(count=0, again_at=until)
-            if per_minute == 0 and gates.lets_through(connection, name):
-                return gates.Slots(count=wanted)
         with self._db.write() as connection:
-            return gates.take(connection, name, wanted, per_minute=per_minute, now=now)
+            return self.slots_of(connection, name, wanted)
+
+    def slots_of(self, connection: Connection, name: str, wanted: int) -> gates.Slots:
+        """Do so inside a transaction."""
+        now, per_minute = self._clock(), self._per_minute(name)
+        until = pauses.sending_paused_until(connection, name, now)
+        if until is not None:
+            return gates.Slots(count=0, again_at=until)
+        if per_minute == 0 and gates.failures(connection, name) < gates.FAILURES:
+            return gates.Slots(count=wanted)
+        return gates.take(connection, name, wanted, per_minute=per_minute, now=now)
 
     def note_health(self, name: str, replies: Sequence[Reply]) -> None:
         """Open the destination's circuit after so many failures in a row, close it once it answers."""
-        if not replies:
-            return
-        now, failed = self._clock(), [reply for reply in replies if reply.outcome in FAILURES]
-        with self._db.read() as connection:
-            if len(failed) < len(replies) and gates.is_sound(connection, name):
-                return
+        after = After()
         with self._db.write() as connection:
-            if len(failed) < len(replies):
-                if gates.note_answer(connection, name, now=now):
-                    close_issue(connection, IssueKind.DESTINATION_DOWN, name, now=now, note="it answers again")
-                    self._on_trouble(event="circuit_closed", destination=name)
-                return
-            opened = [gates.note_failure(connection, name, now=now) for _ in failed]
-            if any(opened):
-                issue_id, is_new = open_issue(connection, silent_destination(name, failed[-1].message), now=now)
-                self.tell(connection, [("issue.opened", issue_id)] if is_new else [])
-                self._on_trouble(event="circuit_opened", destination=name)
+            self.note_health_of(connection, name, replies, after)
+            self.tell(connection, after.told)
+        self.finish(after)
+
+    def note_health_of(self, connection: Connection, name: str, replies: Sequence[Reply], after: After) -> None:
+        """Do so inside a transaction."""
+        now, failed = self._clock(), [reply for reply in replies if reply.outcome in FAILURES]
+        if len(failed) < len(replies):
+            if gates.failures(connection, name) and gates.note_answer(connection, name, now=now):
+                close_issue(connection, IssueKind.DESTINATION_DOWN, name, now=now, note="it answers again")
+                after.troubles.append({"event": "circuit_closed", "destination": name})
+            return
+        opened = [gates.note_failure(connection, name, now=now) for _ in failed]
+        if any(opened):
+            issue_id, is_new = open_issue(connection, silent_destination(name, failed[-1].message), now=now)
+            if is_new:
+                after.told.append(("issue.opened", issue_id))
+                after.troubles.append(
+                    {"event": "issue_opened", "issue": issue_id, "kind": str(IssueKind.DESTINATION_DOWN)}
+                )
+            after.troubles.append({"event": "circuit_opened", "destination": name})
 
     def close(self) -> None:
         """End the threads."""
@@ -193,11 +201,13 @@ class Drain:
 
 @dataclass(slots=True, kw_only=True)
 class _Flight:
-    """A call on its way."""
+    """A call on its way, and what came of it."""
 
     turn: Turn
     started_at: dt.datetime
     steps: int
+    reply: Reply | None = None
+    error: Exception | None = None
 
 
 class _Window:
@@ -213,8 +223,10 @@ class _Window:
         self._lock = threading.Lock()
         self._asked: deque[str] = deque()
         self._is_running = False
-        self._bell: Future[Reply | None] = Future()
+        self._landing: queue.SimpleQueue[_Flight | None] = queue.SimpleQueue()  # None: somebody asks for units
         self._looked_at: dt.datetime | None = None
+        self._again_at: dt.datetime | None = None  # when to ask for slots again, if there were too few
+        self._refused: set[str] = set()
         self._has_tried = False  # whether the last look found units to claim
 
     def drain(self, units: Sequence[str]) -> None:
@@ -222,8 +234,7 @@ class _Window:
         with self._lock:
             self._asked.extend(units)
             if self._is_running:
-                if not self._bell.done():
-                    self._bell.set_result(None)
+                self._landing.put(None)
                 return
             self._is_running = True
         try:
@@ -232,6 +243,7 @@ class _Window:
             with self._lock:
                 self._is_running = False
                 self._asked.clear()
+            self._landing = queue.SimpleQueue()
             raise
 
     def close(self) -> None:
@@ -241,63 +253,135 @@ class _Window:
 
     def _run(self) -> None:
         ends_at = self._drain.clock() + dt.timedelta(seconds=LONGEST_S)
-        flights: dict[Future[Reply | None], _Flight] = {}
-        refused: set[str] = set()
-        self._looked_at = None
+        flying = 0
+        landed: list[_Flight] = []
+        self._refused, self._looked_at = set(), None
         while True:
             goes_on = not self._drain.is_stopping and self._drain.clock() < ends_at
-            room = self._size - len(flights)
-            again_at = self._take_up(flights, refused, room) if goes_on and room > 0 else None
-            if flights:
-                wait([*flights, self._bell], return_when=FIRST_COMPLETED)
-                self._land([future for future in flights if future.done()], flights)
-            elif self._may_end(goes_on=goes_on, again_at=again_at):
+            leaving = self._settle(landed, self._size - flying, goes_on=goes_on)
+            for flight in leaving:
+                self._leave(flight)
+            flying += len(leaving)
+            if not flying and self._may_end(goes_on=goes_on):
                 return
-            if self._bell.done():
-                self._bell = Future()
+            landed = self._wait() if flying else []
+            flying -= len(landed)
 
-    def _may_end(self, *, goes_on: bool, again_at: dt.datetime | None) -> bool:
+    def _wait(self) -> list[_Flight]:
+        """Wait until a call has its answer or somebody asks for units; return those that have it by now."""
+        found = [self._landing.get()]
+        with contextlib.suppress(queue.Empty):
+            while True:
+                found.append(self._landing.get_nowait())
+        return [flight for flight in found if flight is not None]
+
+    def _may_end(self, *, goes_on: bool) -> bool:
         """Say whether there is nothing more to do, and end; for slots that come soon we wait."""
-        if goes_on and again_at is not None:
+        if goes_on and self._again_at is not None:
             before = self._drain.clock()
-            wait_s = (again_at - before).total_seconds()
+            wait_s = (self._again_at - before).total_seconds()
             if wait_s <= SHORT_S:
                 if self._drain.sleep is not None:
                     self._drain.sleep(wait_s)
                 else:
-                    wait([self._bell], timeout=max(wait_s, 0.001))
+                    with contextlib.suppress(queue.Empty):
+                        self._landing.get(timeout=max(wait_s, 0.001))
                 if self._drain.clock() > before:
                     return False
         with self._lock:
-            if goes_on and again_at is None and (self._asked or self._has_tried):
+            if goes_on and self._again_at is None and (self._asked or self._has_tried):
                 return False
             self._asked.clear()
             self._is_running = False
             return True
 
-    def _take_up(
-        self, flights: dict[Future[Reply | None], _Flight], refused: set[str], room: int
-    ) -> dt.datetime | None:
-        """Claim what comes next and let its calls leave; return when to ask for slots again, if there were too few."""
-        units = self._next(refused, min(room, BATCH))
-        self._has_tried = bool(units)
-        if not units:
-            return None
-        slots = self._drain.slots(self._name, len(units))
-        now = self._drain.clock()
-        taken = sorted(units[: slots.count])
+    def _settle(self, landed: Sequence[_Flight], room: int, *, goes_on: bool) -> list[_Flight]:
+        """Settle answers and claim what comes next, in one transaction; return the calls that may leave.
 
-        def begin(connection: Connection, unit: str, after: After) -> Turn | None:
-            return self._turns.begin(connection, (self._name, unit), after, now=now)
+        If it fails, each answer is settled in one of its own: one unit is no other's trouble.
+        """
+        answered: list[_Flight] = []
+        for flight in landed:
+            if flight.error is not None:
+                self._failed(flight.turn.lane.crm_unit_id, flight.error)
+            elif flight.reply is not None:
+                answered.append(flight)
+        answered.sort(key=lambda flight: flight.turn.lane.crm_unit_id)
+        units = self._next(min(room, BATCH)) if goes_on and room > 0 else []
+        self._has_tried, self._again_at = bool(units), None
+        if not answered and not units:
+            return []
+        after = After()
+        try:
+            leaving = self._transact(answered, units, after, goes_on=goes_on)
+        except Exception as error:  # noqa: BLE001  the task's edge: the lease runs out, and the sweeper rings again
+            if len(answered) + len(units) > 1:
+                alone: list[tuple[list[_Flight], list[str]]] = [
+                    *(([flight], []) for flight in answered),
+                    *(([], [unit]) for unit in units),
+                ]
+                return [flight for some, its in alone for flight in self._settle_alone(some, its, goes_on=goes_on)]
+            return self._given_up(answered, units, error)
+        self._drain.finish(after)
+        return leaving
 
-        for unit, turn in zip(taken, self._together(taken, begin), strict=True):
-            if turn is None:
-                refused.add(unit)  # nothing to do, or in another's hand
-            else:
-                self._leave(turn, flights, steps=0)
-        return slots.again_at
+    def _settle_alone(self, answered: list[_Flight], units: list[str], *, goes_on: bool) -> list[_Flight]:
+        after = After()
+        try:
+            leaving = self._transact(answered, units, after, goes_on=goes_on)
+        except Exception as error:  # noqa: BLE001  as above
+            return self._given_up(answered, units, error)
+        self._drain.finish(after)
+        return leaving
 
-    def _next(self, refused: set[str], limit: int) -> list[str]:
+    def _given_up(self, answered: Sequence[_Flight], units: Sequence[str], error: Exception) -> list[_Flight]:
+        for unit in (*(flight.turn.lane.crm_unit_id for flight in answered), *units):
+            self._failed(unit, error)
+        self._refused.update(units)
+        return []
+
+    def _failed(self, unit: str, error: Exception) -> None:
+        """Tell that a unit's turn failed; its lease runs out, and the sweeper rings again."""
+        self._drain.trouble(event="drain_failed", destination=self._name, unit=unit, error=where(error))
+
+    def _transact(
+        self, answered: Sequence[_Flight], units: Sequence[str], after: After, *, goes_on: bool
+    ) -> list[_Flight]:
+        """Record answers, plan what follows them, claim units; all of it is stored when this returns."""
+        now, steps = self._drain.clock(), []
+        with self._drain.db.write() as connection:
+            batch = self._turns.batch(connection, now=now)
+            if answered:
+                given = [
+                    Answered(turn=flight.turn, reply=flight.reply, started_at=flight.started_at)
+                    for flight in answered
+                    if flight.reply is not None
+                ]
+                self._drain.note_health_of(connection, self._name, [one.reply for one in given], after)
+                for flight, step in zip(answered, self._turns.advance(batch, given, after), strict=True):
+                    if step is None:
+                        continue
+                    if flight.steps + 1 >= STEPS:
+                        self._turns.postpone(batch, step.lane, "many calls at once")
+                    else:
+                        steps.append((step, flight.steps + 1))
+            slots = gates.Slots(count=0)
+            if (steps or units) and goes_on:
+                slots = self._drain.slots_of(connection, self._name, len(steps) + len(units))
+            self._again_at = slots.again_at if units else None
+            for step, _ in steps[slots.count :]:  # its call may not leave now
+                self._turns.give_back(batch, step.lane)
+            del steps[slots.count :]
+            taken = units[: slots.count - len(steps)]
+            begun = self._turns.begin(batch, taken, after)
+            steps += [(step, 0) for step in begun.values() if step is not None]
+            stored = batch.flush()
+            self._drain.tell(connection, after.told)
+        self._refused.update(unit for unit in taken if begun.get(unit) is None)
+        started_at = self._drain.clock()
+        return [_Flight(turn=step.turn(stored), started_at=started_at, steps=count) for step, count in steps]
+
+    def _next(self, limit: int) -> list[str]:
         """Return units to claim: those that were asked for, or, where calls are counted, the most urgent ones."""
         units: list[str] = []
         with self._lock:
@@ -310,84 +394,31 @@ class _Window:
         if units or (self._looked_at is not None and now < self._looked_at + dt.timedelta(seconds=IDLE_S)):
             return list(dict.fromkeys(units))
         with self._drain.db.read() as connection:
-            found = lanes.due(connection, self._name, now=now, limit=limit + len(refused))
-        units = [unit for unit in found if unit not in refused][:limit]
+            found = lanes.due(connection, self._name, now=now, limit=limit + len(self._refused))
+        units = [unit for unit in found if unit not in self._refused][:limit]
         self._looked_at = None if units else now
         return units
 
-    def _together(self, items: Sequence[T], act: Callable[[Connection, T, After], Turn | None]) -> list[Turn | None]:
-        """Act on several units in one transaction; if it fails, on each alone: one unit is no other's trouble."""
-        if not items:
-            return []
-        after = After()
-        try:
-            with self._drain.db.write() as connection:
-                turns = [act(connection, item, after) for item in items]
-                self._drain.tell(connection, after.told)
-        except Exception as error:  # noqa: BLE001  the task's edge: the lease runs out, and the sweeper rings again
-            if len(items) > 1:
-                return [turn for item in items for turn in self._together([item], act)]
-            self._drain.trouble(event="drain_failed", destination=self._name, unit="", error=where(error))
-            return [None]
-        self._drain.finish(after)
-        return turns
-
-    def _leave(self, turn: Turn, flights: dict[Future[Reply | None], _Flight], *, steps: int) -> None:
+    def _leave(self, flight: _Flight) -> None:
         """Send a call, in a thread where several may be in flight."""
-        flight = _Flight(turn=turn, started_at=self._drain.clock(), steps=steps)
-        if self._size > 1:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._size, f"drain-{self._name}")
-            flights[self._pool.submit(self._send, turn)] = flight
+        if self._size == 1:
+            self._send(flight)
             return
-        future: Future[Reply | None] = Future()
-        flights[future] = flight
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._size, f"drain-{self._name}")
+        self._pool.submit(self._send, flight)
+
+    def _send(self, flight: _Flight) -> None:
+        """Send a call once, or ask for its job; no reply when its lease has too little time left."""
+        turn = flight.turn
         try:
-            future.set_result(self._send(turn))
-        except Exception as error:  # noqa: BLE001  as a thread would keep it
-            future.set_exception(error)
-
-    def _send(self, turn: Turn) -> Reply | None:
-        """Send a call once, or ask for its job; None when its lease has too little time left."""
-        if self._drain.clock() > turn.lane.lease_until - dt.timedelta(seconds=DEADLINE_S):
-            return None  # we stood still for too long: the next holder sends the same key and the same bytes
-        if turn.call.job is not None:
-            return self.destination.ask(turn.call.job, deadline_s=DEADLINE_S)
-        return self.destination.send(request_of(turn.call), key=turn.call.key, deadline_s=DEADLINE_S)
-
-    def _land(self, landed: Sequence[Future[Reply | None]], flights: dict[Future[Reply | None], _Flight]) -> None:
-        """Settle answers, and let the next calls of their units leave."""
-        answered: list[tuple[_Flight, Reply]] = []
-        for future in landed:
-            flight, error = flights.pop(future), future.exception()
-            if error is not None:  # the lease runs out, and the sweeper rings again
-                unit = flight.turn.lane.crm_unit_id
-                self._drain.trouble(event="drain_failed", destination=self._name, unit=unit, error=where(error))
-                continue
-            reply = future.result()
-            if reply is not None:
-                answered.append((flight, reply))
-        answered.sort(key=lambda pair: pair[0].turn.lane.crm_unit_id)
-        now = self._drain.clock()
-
-        def advance(connection: Connection, pair: tuple[_Flight, Reply], after: After) -> Turn | None:
-            flight, reply = pair
-            return self._turns.advance(connection, flight.turn, reply, after, started_at=flight.started_at, now=now)
-
-        turns = self._together(answered, advance)
-        self._drain.note_health(self._name, [reply for _, reply in answered])
-        for (flight, _), turn in zip(answered, turns, strict=True):
-            if turn is not None:
-                self._follow(turn, flight, flights)
-
-    def _follow(self, turn: Turn, flight: _Flight, flights: dict[Future[Reply | None], _Flight]) -> None:
-        """Let the next call of a unit leave; where it may not, the lane is given back, still due."""
-        if flight.steps + 1 >= STEPS:
-            with self._drain.db.write() as connection:
-                self._turns.postpone(connection, turn.lane, "many calls at once", now=self._drain.clock())
-            return
-        if not self._drain.is_stopping and self._drain.slots(self._name, 1).count:
-            self._leave(turn, flights, steps=flight.steps + 1)
-            return
-        with self._drain.db.write() as connection:
-            self._turns.give_back(connection, turn.lane, due_at=self._drain.clock())
+            if self._drain.clock() > turn.lane.lease_until - dt.timedelta(seconds=DEADLINE_S):
+                pass  # we stood still for too long: the next holder sends the same key and the same bytes
+            elif turn.call.job is not None:
+                flight.reply = self.destination.ask(turn.call.job, deadline_s=DEADLINE_S)
+            else:
+                flight.reply = self.destination.send(request_of(turn.call), key=turn.call.key, deadline_s=DEADLINE_S)
+        except Exception as error:  # noqa: BLE001  told where it is settled
+            flight.error = error
+        finally:
+            self._landing.put(flight)

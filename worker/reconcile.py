@@ -29,6 +29,7 @@ from worker.rentroll import Row as RollRow
 from worker.rolls import MACHINE, is_compared, next_mail, roll_of_mail, source_of
 from worker.settings import Guards, Mailbox
 from worker.store import bulk
+from worker.store import lanes as lane_store
 from worker.store.database import Database
 from worker.store.events import Telling, store_events
 from worker.store.issues import close_issue, open_issue
@@ -162,7 +163,7 @@ class Reconciles:
                 raise CannotDo(f"rows {first.line} and {row.line} are one unit: {place.crm_unit_id}")
             found.places[place.crm_unit_id] = place
         with self._db.read() as connection:
-            for some in bulk.chunks(sorted(rows)):
+            for some in lane_store.chunks(sorted(rows)):
                 self._compare_some(connection, found, {unit: rows[unit] for unit in some}, now)
             self._add_absent(connection, found, rows, resolver)
         found.findings.sort(key=lambda finding: finding.crm_unit_id)
@@ -173,7 +174,7 @@ class Reconciles:
     ) -> None:
         box = found.mailbox
         ours = bulk.lanes_of(connection, box.destination, rows)
-        told = bulk.events_of_units(connection, box.destination, rows)
+        told = lane_store.events_of(connection, box.destination, rows)
         for unit, row in rows.items():
             lane = ours.get(unit)
             known = Known(
@@ -242,7 +243,7 @@ class Reconciles:
         todo = [finding for finding in found.findings if finding.body]
         found.sent = Sent()
         sender = self._sender(found.mailbox)
-        for page in bulk.chunks(todo) if todo else []:
+        for page in lane_store.chunks(todo) if todo else []:
             store = partial(self._store_page, found=found, page=page[:PAGE], actor=actor, reason=reason)
             if sender is not None:
                 found.sent.add(sender.send(store))

@@ -8,7 +8,7 @@ request and its key are stored before the send; the outcome is stored after it.
 import datetime as dt
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy.engine import Connection
@@ -16,12 +16,13 @@ from sqlalchemy.engine import Connection
 from parsers.events import TENANCY, Value
 from worker import guard, order
 from worker.calls import Destination, Outcome, Reply, Request, Verb
-from worker.keys import derive_key, key_base
+from worker.keys import key_base
 from worker.notices import Notice, late_mismatch, new_unit, refused_call, refused_token
 from worker.order import Fold, Hold, State, UnitEvent
-from worker.store import calls, issues, lanes, pauses
-from worker.store.calls import OpenCall
-from worker.store.lanes import Lane, LaneKey
+from worker.store import issues, lanes, pauses
+from worker.store.batch import Batch
+from worker.store.calls import NewCall, OpenCall
+from worker.store.lanes import Lane
 
 DEADLINE_S = lanes.LEASE_S / 3
 SAME_KEY_TRIES = 8
@@ -45,7 +46,21 @@ class Turn:
     """A claimed lane and the stored call to send next, or to ask for."""
 
     lane: Lane
-    call: OpenCall
+    calls: Sequence[OpenCall]
+    """The open calls of the lane, in the order to send them."""
+
+    @property
+    def call(self) -> OpenCall:
+        return self.calls[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A turn, and what came of its sending."""
+
+    turn: Turn
+    reply: Reply
+    started_at: dt.datetime
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,6 +76,19 @@ class After:
     """What webhooks tell: a word, and the id of an event or issue."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A claimed lane and what is to be sent: open calls, or the places of those that the batch stores."""
+
+    lane: Lane
+    calls: Sequence[OpenCall] | range
+
+    def turn(self, stored: Sequence[OpenCall]) -> Turn:
+        """Return the turn, once the batch is written."""
+        its = self.calls
+        return Turn(lane=self.lane, calls=stored[its.start : its.stop] if isinstance(its, range) else its)
+
+
 class Turns:
     """Takes the turns of one process at one destination."""
 
@@ -71,133 +99,127 @@ class Turns:
         self._patience = patience
         self._expects_new_units = expects_new_units
 
-    def begin(self, connection: Connection, key: LaneKey, after: After, *, now: dt.datetime) -> Turn | None:
-        """Claim a lane; return its first call, or None: another hand has it, or nothing is to be done."""
-        lane = lanes.claim(connection, key, now=now, by=self._by, grace_s=DEADLINE_S)
-        if lane is None:
-            return None
-        if lane.shown.get("exists") is False:  # it may be there by now
-            lane = replace(lane, shown={})
-        return self._plan(connection, lane, after, now)
+    def batch(self, connection: Connection, *, now: dt.datetime) -> Batch:
+        """Return what reads and writes for turns that share a transaction."""
+        return Batch(connection, self._destination.name, now=now, by=self._by)
 
-    def advance(
-        self,
-        connection: Connection,
-        turn: Turn,
-        reply: Reply,
-        after: After,
-        *,
-        started_at: dt.datetime,
-        now: dt.datetime,
-    ) -> Turn | None:
-        """Record an answer and act on it; return the next call of the lane, or None."""
-        lane = lanes.renew(connection, turn.lane, now=now)
-        if lane is None:
-            return None  # another hand has the lane, and sends this call again under its key
-        calls.record_attempt(connection, turn.call, reply, started_at=started_at, ended_at=now, by=self._by)
-        if reply.outcome not in (Outcome.APPLIED, Outcome.NOT_FOUND, Outcome.ACCEPTED):
-            after.troubles.append({"event": "call_" + reply.outcome, "lane": lane, "call": turn.call, "reply": reply})
-        return self._act(connection, lane, turn.call, reply, after, now)
+    def begin(self, batch: Batch, units: Collection[str], after: After) -> dict[str, Step | None]:
+        """Claim lanes; return the first call of each by its unit, None where nothing is to be done.
 
-    def give_back(self, connection: Connection, lane: Lane, *, due_at: dt.datetime) -> None:
+        A unit that another hand has is not in it.
+        """
+        steps: dict[str, Step | None] = {}
+        for lane in batch.claim(units, grace_s=DEADLINE_S):
+            if lane.shown.get("exists") is False:  # it may be there by now
+                lane = replace(lane, shown={})
+            steps[lane.crm_unit_id] = self._plan(batch, lane, after)
+        return steps
+
+    def advance(self, batch: Batch, answered: Sequence[Answered], after: After) -> list[Step | None]:
+        """Record answers and act on them; return the next call of each lane, or None."""
+        held = batch.hold([(one.turn.lane, one.turn.calls) for one in answered])
+        steps: list[Step | None] = []
+        for one in answered:
+            lane, call, reply = held.get(one.turn.lane.crm_unit_id), one.turn.call, one.reply
+            if lane is None:  # another hand has the lane, and sends this call again under its key
+                steps.append(None)
+                continue
+            batch.record(lane, call, reply, started_at=one.started_at, is_done=reply.outcome is Outcome.APPLIED)
+            if reply.outcome not in (Outcome.APPLIED, Outcome.NOT_FOUND, Outcome.ACCEPTED):
+                after.troubles.append({"event": "call_" + reply.outcome, "lane": lane, "call": call, "reply": reply})
+            steps.append(self._act(batch, lane, call, reply, after))
+        return steps
+
+    def give_back(self, batch: Batch, lane: Lane) -> None:
         """Give a lane back, still due: the next holder goes on with the stored call."""
-        lanes.release(connection, lane, due_at=due_at, tries=lane.tries)
+        batch.release(lane, due_at=batch.now)
 
-    def postpone(self, connection: Connection, lane: Lane, detail: str, *, now: dt.datetime) -> None:
+    def postpone(self, batch: Batch, lane: Lane, detail: str) -> None:
         """Give a lane back, to be tried again after a while."""
-        self._retry_later(connection, lane, detail, now)
+        self._retry_later(batch, lane, detail)
 
-    def _act(
-        self, connection: Connection, lane: Lane, call: OpenCall, reply: Reply, after: After, now: dt.datetime
-    ) -> Turn | None:
+    def _act(self, batch: Batch, lane: Lane, call: OpenCall, reply: Reply, after: After) -> Step | None:
         """Act on an answer: one branch for each outcome of ``worker/calls.py``."""
         made = order.Call(verb=Verb(call.verb), writes=call.writes, sources=call.sources)
         match reply.outcome:
             case Outcome.APPLIED:
                 created = reply.created or made.verb is Verb.CREATE
                 if created and not self._expects_new_units:
-                    self._notice(connection, new_unit(lane.destination, lane.crm_unit_id, call.id), after, now)
+                    self._notice(batch, new_unit(lane.destination, lane.crm_unit_id, call.id), after)
                 shown = order.confirmed(lane.shown, made, created=created, manners=self._manners)
                 origin = order.UNTOUCHED if created and not lane.origin else lane.origin
-                lane = replace(lane, shown=shown, origin=origin, tries=0, updated_at=now)
-                return self._plan(connection, lane, after, now)
+                lane = replace(lane, shown=shown, origin=origin, tries=0, updated_at=batch.now)
+                return self._plan(batch, lane, after)
             case Outcome.ACCEPTED:
-                return self._wait_for_job(connection, lane, call, reply, now)
+                return self._wait_for_job(batch, lane, call, reply)
             case Outcome.UNKNOWN | Outcome.UNREACHED:
                 if reply.outcome is Outcome.UNKNOWN and call.job is None:
-                    _move(connection, _asking(call), State.UNCERTAIN, None, f"no answer: {reply.message}", now)
-                return self._retry_later(connection, lane, f"destination is down: {reply.message}", now)
+                    _move(batch, lane, _asking(call), State.UNCERTAIN, None, f"no answer: {reply.message}")
+                return self._retry_later(batch, lane, f"destination is down: {reply.message}")
             case Outcome.LIMITED | Outcome.UNAUTHORIZED if call.job is not None:
-                return self._pause(connection, lane, reply, after, now)
-        self._drop_open_calls(connection, lane, call, now)
+                return self._pause(batch, lane, reply, after)
+        self._drop_open_calls(batch, lane, call)
         if call.tries:  # an earlier sending had no answer and may have taken effect: nobody knows what is there
-            lane = replace(lane, shown=order.forgotten(lane.shown, made, self._manners), updated_at=now)
+            shown = order.forgotten(lane.shown, made, self._manners)
+            lane = replace(lane, shown=shown, updated_at=batch.now)
         match reply.outcome:
             case Outcome.NOT_FOUND if self._needs_the_unit(made.verb):
-                return self._plan(connection, replace(lane, shown={"exists": False}, updated_at=now), after, now)
+                return self._plan(batch, replace(lane, shown={"exists": False}, updated_at=batch.now), after)
             case Outcome.REJECTED | Outcome.SOURCE_CONFLICT | Outcome.NOT_FOUND:
                 refused = _culprits(call, reply)
-                _move(connection, refused, State.REJECTED, str(reply.outcome), reply.message, now)
+                _move(batch, lane, refused, State.REJECTED, str(reply.outcome), reply.message)
                 after.told += [("event.rejected", event_id) for event_id in refused]
-                self._refused(connection, lane, call, reply, after, now)
+                self._refused(batch, lane, call, reply, after)
                 if not _asking(call):  # an earlier value that the destination does not take back: a person must look
-                    return lanes.release(connection, lane, due_at=None, tries=0)
-                return self._plan(connection, lane, after, now, alone=len(refused) == 0)
+                    return batch.release(replace(lane, tries=0), due_at=None)
+                return self._plan(batch, lane, after, alone=len(refused) == 0)
             case Outcome.LIMITED | Outcome.UNAUTHORIZED:
-                return self._pause(connection, lane, reply, after, now)
+                return self._pause(batch, lane, reply, after)
             case _:  # FAILED, KEY_REUSED: under the next generation; the one not for ever, the other not by itself
-                so_often = calls.count_attempts(connection, call.base, reply.outcome)
+                so_often = batch.count_attempts(call, reply)
                 if reply.outcome is Outcome.KEY_REUSED or so_often >= self._patience.max_tries:
-                    _move(connection, _asking(call), State.HELD, Hold.TRIES_EXHAUSTED, reply.message, now)
-                    self._refused(connection, lane, call, reply, after, now)
-                    return self._plan(connection, lane, after, now)
-                return self._retry_later(connection, lane, reply.message, now)
+                    _move(batch, lane, _asking(call), State.HELD, Hold.TRIES_EXHAUSTED, reply.message)
+                    self._refused(batch, lane, call, reply, after)
+                    return self._plan(batch, lane, after)
+                return self._retry_later(batch, lane, reply.message)
 
-    def _plan(
-        self, connection: Connection, lane: Lane, after: After, now: dt.datetime, *, alone: bool = False
-    ) -> Turn | None:
+    def _plan(self, batch: Batch, lane: Lane, after: After, *, alone: bool = False) -> Step | None:
         """Store the calls that are due and return the first; None, and the lane given back, when there is none.
 
         ``alone``: a patch that carried several events was refused without naming a field; send one event's at a time.
         """
-        open_calls = calls.open_calls(connection, lane.key)
+        open_calls = batch.open_calls(lane)
         if open_calls and open_calls[0].job is not None:
-            return self._go_on(connection, lane, open_calls[0])
-        found = self._judged(connection, lane, after, now)
-        counted = order.counting(found, now)
-        wanted, dropped = order.taken(order.fold(counted, self._manners, lane.origin), self._manners)
+            return _go_on(batch, lane, open_calls)
+        found = self._judged(batch, lane, after)
+        wanted, dropped = order.taken(
+            order.fold(order.counting(found, batch.now), self._manners, lane.origin), self._manners
+        )
         if open_calls:
-            lane, goes_on = self._look_at_open(connection, lane, open_calls, wanted, now)
-            if goes_on is not None:
-                return self._go_on(connection, lane, goes_on)
+            lane, goes_on = self._look_at_open(batch, lane, open_calls, wanted)
+            if goes_on:
+                return _go_on(batch, lane, open_calls)
         due = order.difference(wanted, lane.shown, self._manners)
-        self._settle(connection, found, wanted, dropped, lane, after, now)
+        self._settle(batch, lane, found, wanted, dropped, after)
         if not due:
-            return self._finish(connection, lane, found, wanted, now)
+            return self._finish(batch, lane, found, wanted)
         steps = [order.alone(due[0])] if alone else due
         lane = replace(lane, priority=min(order.urgency(call.verb, call.writes) for call in steps))
-        stored = [self._store(connection, lane, call, found, wanted, now) for call in steps]
-        return self._go_on(connection, lane, stored[0])
+        return _go_on(batch, lane, batch.store([self._new_call(lane, call, found, wanted) for call in steps]))
 
-    def _go_on(self, connection: Connection, lane: Lane, call: OpenCall) -> Turn:
-        lanes.keep(connection, lane)
-        return Turn(lane=lane, call=call)
-
-    def _judged(self, connection: Connection, lane: Lane, after: After, now: dt.datetime) -> list[UnitEvent]:
+    def _judged(self, batch: Batch, lane: Lane, after: After) -> list[UnitEvent]:
         """Return the lane's events with the guard's word on each, which is stored."""
-        found = lanes.lane_events(connection, lane.key)
-        changes = guard.judge(found, now, manners=self._manners, origin=lane.origin)
-        for event_id in guard.contradicted(found, now):
-            self._notice(connection, late_mismatch(lane.key, event_id), after, now, [event_id])
-        if not changes:
-            return found
-        lanes.move_events(connection, changes, now=now)
-        return [replace(e, state=changes[e.id][0], reason=changes[e.id][1]) if e.id in changes else e for e in found]
+        found = batch.events(lane)
+        changes = guard.judge(found, batch.now, manners=self._manners, origin=lane.origin)
+        for event_id in guard.contradicted(found, batch.now):
+            self._notice(batch, late_mismatch(lane.key, event_id), after, [event_id])
+        batch.move(lane, changes)
+        return batch.events(lane)
 
     def _look_at_open(
-        self, connection: Connection, lane: Lane, open_calls: Sequence[OpenCall], wanted: Fold, now: dt.datetime
-    ) -> tuple[Lane, OpenCall | None]:
-        """Return the open call to go on with; None when it is stale, or not wanted any more, and given up.
+        self, batch: Batch, lane: Lane, open_calls: Sequence[OpenCall], wanted: Fold
+    ) -> tuple[Lane, bool]:
+        """Say whether to go on with the first open call; it is given up when it is stale, or not wanted any more.
 
         A call whose outcome is unknown and that is wanted no longer is forgotten: what it may have written is stated
         anew, under a key of its own.
@@ -205,12 +227,12 @@ class Turns:
         first = open_calls[0]
         made = order.Call(verb=Verb(first.verb), writes=first.writes, sources=first.sources)
         doubtful = order.forgotten(lane.shown, made, self._manners)
-        if not self._is_stale(first, now):
+        if not self._is_stale(first, batch.now):
             wished = next(iter(order.difference(wanted, lane.shown, self._manners)), None)
             if wished is not None and _is_part_of(made, wished):
-                return lane, first
-        calls.end_calls(connection, [call.id for call in open_calls], "abandoned", now=now)
-        return replace(lane, shown=doubtful, updated_at=now), None
+                return lane, True
+        batch.end_calls(lane, open_calls, "abandoned")
+        return replace(lane, shown=doubtful, updated_at=batch.now), False
 
     def _is_stale(self, call: OpenCall, now: dt.datetime) -> bool:
         """Say whether a call of unknown outcome is given up for one under the next generation."""
@@ -219,144 +241,115 @@ class Turns:
 
     def _settle(
         self,
-        connection: Connection,
+        batch: Batch,
+        lane: Lane,
         found: Sequence[UnitEvent],
         wanted: Fold,
         dropped: Mapping[str, int],
-        lane: Lane,
         after: After,
-        now: dt.datetime,
     ) -> None:
         """Store the states that follow from what is shown by now."""
-        states = order.settle(found, wanted, lane.shown, now)
+        states = order.settle(found, wanted, lane.shown, batch.now)
         untaken: dict[int, list[str]] = {}
         for name, event_id in dropped.items():
             untaken.setdefault(event_id, []).append(name)
-        plain = {event_id: (state, None) for event_id, state in states.items() if event_id not in untaken}
-        lanes.move_events(connection, plain, now=now)
+        batch.move(lane, {event_id: (state, None) for event_id, state in states.items() if event_id not in untaken})
         for event_id, names in untaken.items():
             if event_id in states:
                 reason = "not_taken" if states[event_id] is State.SUPERSEDED else None
                 detail = f"{lane.destination} does not take {', '.join(sorted(names))}"
-                lanes.move_events(connection, {event_id: (states[event_id], reason)}, now=now, detail=detail)
+                batch.move(lane, {event_id: (states[event_id], reason)}, detail)
         by_id = {event.id: event for event in found}
         for event_id, state in states.items():
             received_at = by_id[event_id].received_at
             if state is State.APPLIED:
                 after.told.append(("event.applied", event_id))
                 if received_at is not None:
-                    after.applied_s.append((now - received_at).total_seconds())
+                    after.applied_s.append((batch.now - received_at).total_seconds())
             if state in (State.APPLIED, State.SUPERSEDED):
                 after.settled.append(event_id)
 
-    def _store(
-        self,
-        connection: Connection,
-        lane: Lane,
-        call: order.Call,
-        found: Sequence[UnitEvent],
-        wanted: Fold,
-        now: dt.datetime,
-    ) -> OpenCall:
-        """Store the exact request and its key."""
-        base = key_base(lane.company, lane.destination, lane.crm_unit_id, call, found)
-        generation = calls.next_generation(connection, base)
-        return calls.store_call(
-            connection,
-            lane,
-            call,
-            request=self._destination.render(
-                call.verb, lane.crm_unit_id, call.writes, about=_about(lane, found, wanted)
-            ),
-            base=base,
-            generation=generation,
-            key=derive_key(base, generation),
-            now=now,
+    def _new_call(self, lane: Lane, call: order.Call, found: Sequence[UnitEvent], wanted: Fold) -> NewCall:
+        """Return a call with its exact request, and what its key is made of."""
+        about = _about(lane, found, wanted)
+        return NewCall(
+            lane=lane,
+            call=call,
+            request=self._destination.render(call.verb, lane.crm_unit_id, call.writes, about=about),
+            base=key_base(lane.company, lane.destination, lane.crm_unit_id, call, found),
         )
 
-    def _finish(
-        self, connection: Connection, lane: Lane, found: Sequence[UnitEvent], wanted: Fold, now: dt.datetime
-    ) -> None:
-        due_at = order.next_due(found, now)
+    def _finish(self, batch: Batch, lane: Lane, found: Sequence[UnitEvent], wanted: Fold) -> None:
+        due_at = order.next_due(found, batch.now)
         if lane.shown.get("exists") is False and wanted.sources:
-            before = now - dt.timedelta(seconds=self._patience.unknown_unit_s)
+            before = batch.now - dt.timedelta(seconds=self._patience.unknown_unit_s)
             detail = "the destination does not know this unit, and no move-in for it has come"
-            lanes.hold_overdue(connection, lane.key, before=before, reason=Hold.UNKNOWN_UNIT, detail=detail, now=now)
-            return self._retry_later(connection, lane, detail, now, longest_s=self._patience.longest_unknown_wait_s)
+            batch.hold_overdue(lane, before=before, reason=Hold.UNKNOWN_UNIT, detail=detail)
+            return self._retry_later(batch, lane, detail, longest_s=self._patience.longest_unknown_wait_s)
         if any(event.is_blocked for event in found):
-            look_again = now + dt.timedelta(seconds=BLOCKED_S)
+            look_again = batch.now + dt.timedelta(seconds=BLOCKED_S)
             due_at = min(due_at or look_again, look_again)
-            lanes.note_waiting(connection, lane.key, "waits for the other half of its transfer")
-        lanes.release(connection, lane, due_at=due_at, tries=0)
+            batch.note_waiting(lane, "waits for the other half of its transfer")
+        batch.release(replace(lane, tries=0), due_at=due_at)
         return None
 
-    def _wait_for_job(
-        self, connection: Connection, lane: Lane, call: OpenCall, reply: Reply, now: dt.datetime
-    ) -> Turn | None:
+    def _wait_for_job(self, batch: Batch, lane: Lane, call: OpenCall, reply: Reply) -> None:
         """Leave an accepted call open, to be asked for: accepted is not applied."""
-        if now - call.created_at > dt.timedelta(seconds=self._patience.job_s):
-            self._drop_open_calls(connection, lane, call, now)
+        if batch.now - call.created_at > dt.timedelta(seconds=self._patience.job_s):
+            self._drop_open_calls(batch, lane, call)
             made = order.Call(verb=Verb(call.verb), writes=call.writes, sources=call.sources)
-            lane = replace(lane, shown=order.forgotten(lane.shown, made, self._manners), updated_at=now)
+            shown = order.forgotten(lane.shown, made, self._manners)
             detail = f"accepted as job {call.job}, and nothing was heard of it since"
-            _move(connection, _asking(call), State.HELD, Hold.TRIES_EXHAUSTED, detail, now)
-            lanes.release(connection, lane, due_at=now, tries=0)
-            return None
+            _move(batch, lane, _asking(call), State.HELD, Hold.TRIES_EXHAUSTED, detail)
+            return batch.release(replace(lane, shown=shown, tries=0, updated_at=batch.now), due_at=batch.now)
         if call.job is None:
-            _move(connection, _asking(call), State.UNCERTAIN, None, f"accepted as job {reply.job}", now)
+            _move(batch, lane, _asking(call), State.UNCERTAIN, None, f"accepted as job {reply.job}")
         wait_s = reply.retry_after_s or min(JOB_WAIT_S * 2.0 ** min(lane.tries, 5), 60.0)
-        due_at = now + dt.timedelta(seconds=wait_s)
-        lanes.release(connection, lane, due_at=due_at, tries=lane.tries + 1)
-        return None
+        return batch.release(replace(lane, tries=lane.tries + 1), due_at=batch.now + dt.timedelta(seconds=wait_s))
 
-    def _drop_open_calls(self, connection: Connection, lane: Lane, call: OpenCall, now: dt.datetime) -> None:
-        calls.end_calls(connection, [call.id], "refused", now=now)
-        rest = calls.open_calls(connection, lane.key)
-        calls.end_calls(connection, [other.id for other in rest], "abandoned", now=now)
+    def _drop_open_calls(self, batch: Batch, lane: Lane, call: OpenCall) -> None:
+        batch.end_calls(lane, [call], "refused")
+        batch.end_calls(lane, batch.open_calls(lane), "abandoned")
 
-    def _pause(self, connection: Connection, lane: Lane, reply: Reply, after: After, now: dt.datetime) -> None:
+    def _pause(self, batch: Batch, lane: Lane, reply: Reply, after: After) -> None:
         """Stop asking a destination that told us to stay away, for every worker."""
-        limited = reply.outcome is Outcome.LIMITED
-        until = now + dt.timedelta(seconds=reply.retry_after_s or 60.0) if limited else None
+        limited, name = reply.outcome is Outcome.LIMITED, lane.destination
+        until = batch.now + dt.timedelta(seconds=reply.retry_after_s or 60.0) if limited else None
         reason = f"{reply.status}: {reply.message}"
-        pauses.pause(connection, "destination", lane.destination, reason=reason, actor="gatepost", now=now, until=until)
+        pauses.pause(batch.connection, "destination", name, reason=reason, actor="gatepost", now=batch.now, until=until)
         if not limited:
-            self._notice(connection, refused_token(lane.destination, reason), after, now)
-        lanes.note_waiting(connection, lane.key, f"destination paused: {reply.message}")
-        lanes.release(connection, lane, due_at=until or now, tries=lane.tries)
+            self._notice(batch, refused_token(name, reason), after)
+        batch.note_waiting(lane, f"destination paused: {reply.message}")
+        batch.release(lane, due_at=until or batch.now)
 
-    def _retry_later(
-        self, connection: Connection, lane: Lane, detail: str, now: dt.datetime, *, longest_s: float | None = None
-    ) -> None:
+    def _retry_later(self, batch: Batch, lane: Lane, detail: str, *, longest_s: float | None = None) -> None:
         longest_s = longest_s or self._patience.longest_wait_s
         wait_s = min(2.0 ** min(lane.tries, 20), longest_s) * random.uniform(0.5, 1.5)  # noqa: S311
-        lanes.note_waiting(connection, lane.key, detail)
-        lanes.release(connection, lane, due_at=now + dt.timedelta(seconds=wait_s), tries=lane.tries + 1)
+        batch.note_waiting(lane, detail)
+        batch.release(replace(lane, tries=lane.tries + 1), due_at=batch.now + dt.timedelta(seconds=wait_s))
 
     def _needs_the_unit(self, verb: Verb) -> bool:
         """Say whether a 404 to this call means that the unit is not there."""
         return verb in (Verb.PATCH, Verb.MOVE_OUT) or (verb is Verb.MOVE_IN and not self._manners.move_in_creates)
 
-    def _refused(
-        self, connection: Connection, lane: Lane, call: OpenCall, reply: Reply, after: After, now: dt.datetime
-    ) -> None:
-        notice = refused_call(lane.key, call.id, call.method, reply)
-        self._notice(connection, notice, after, now, _asking(call))
+    def _refused(self, batch: Batch, lane: Lane, call: OpenCall, reply: Reply, after: After) -> None:
+        self._notice(batch, refused_call(lane.key, call.id, call.method, reply), after, _asking(call))
 
-    def _notice(
-        self, connection: Connection, notice: Notice, after: After, now: dt.datetime, event_ids: Sequence[int] = ()
-    ) -> None:
+    def _notice(self, batch: Batch, notice: Notice, after: After, event_ids: Sequence[int] = ()) -> None:
         """Open an issue, or count one more of its cause."""
-        issue_id, is_new = issues.open_issue(connection, notice, now=now, event_ids=event_ids)
+        issue_id, is_new = issues.open_issue(batch.connection, notice, now=batch.now, event_ids=event_ids)
         if is_new:
             after.told.append(("issue.opened", issue_id))
             after.troubles.append({"event": "issue_opened", "issue": issue_id, "kind": str(notice.kind)})
 
 
-def _move(
-    connection: Connection, ids: Sequence[int], state: State, reason: str | None, detail: str, now: dt.datetime
-) -> None:
-    lanes.move_events(connection, dict.fromkeys(ids, (state, reason)), now=now, detail=detail)
+def _go_on(batch: Batch, lane: Lane, its: Sequence[OpenCall] | range) -> Step:
+    batch.keep(lane)
+    return Step(lane=lane, calls=its)
+
+
+def _move(batch: Batch, lane: Lane, ids: Sequence[int], state: State, reason: str | None, detail: str) -> None:
+    batch.move(lane, dict.fromkeys(ids, (state, reason)), detail)
 
 
 def _is_part_of(made: order.Call, wished: order.Call) -> bool:

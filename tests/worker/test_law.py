@@ -36,7 +36,6 @@ from worker.calls import CLEARED, Outcome, Reply, Verb
 from worker.order import State
 from worker.store import calls as call_store
 from worker.store import lanes as lane_store
-from worker.store.tables import lanes
 
 FACTS = st.one_of(
     st.fixed_dictionaries({"pms_lockout": st.booleans(), "pms_status_raw": st.sampled_from(["a", "b"])}),
@@ -374,19 +373,19 @@ def superseded_is_final(patch: pytest.MonkeyPatch) -> None:
 
 def reuse_key(patch: pytest.MonkeyPatch) -> None:
     """Send under the same key again after a refusal."""
-    patch.setattr(turn, "derive_key", lambda base, _generation: "gp1-" + base)
-    plain = call_store.store_call
+    patch.setattr(call_store, "derive_key", lambda base, _generation: "gp1-" + base)
+    plain = call_store.store_calls
 
-    def store_call(connection: Any, *args: Any, **more: Any) -> Any:
+    def store_calls(connection: Any, *args: Any, **more: Any) -> Any:
         connection.exec_driver_sql("UPDATE calls SET key = key || '-' || id")
         return plain(connection, *args, **more)
 
-    patch.setattr(call_store, "store_call", store_call)
+    patch.setattr(call_store, "store_calls", store_calls)
 
 
 def no_fence(patch: pytest.MonkeyPatch) -> None:
     """Let a hand that stood still past its lease write and send."""
-    patch.setattr(lane_store, "_held_by", lambda lane: lanes.update().where(lanes.c.crm_unit_id == lane.crm_unit_id))
+    patch.setattr(lane_store, "is_held", lambda _row, _lane: True)
 
 
 def restate_blindly(patch: pytest.MonkeyPatch) -> None:

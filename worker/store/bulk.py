@@ -1,19 +1,16 @@
 """The calls of many units: one row of ``calls``, and a row of ``bulk_items`` for each unit, frozen under its key."""
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from worker.calls import Request
-from worker.order import UnitEvent
 from worker.store.calls import OpenCall
-from worker.store.lanes import LANE_STATES, LEASE_S, Lane, not_paused, unit_event
-from worker.store.tables import bulk_items, calls, events, lanes
-
-CHUNK = 500
+from worker.store.lanes import LEASE_S, Lane, chunks, not_paused
+from worker.store.tables import bulk_items, calls, lanes
 
 
 def store_bulk_call(
@@ -128,60 +125,16 @@ def claim_many(
     """Take lanes as ``lanes.claim`` takes one; the caller has locked them. Those in another's hand are left out."""
     free = sa.or_(lanes.c.lease_until.is_(None), lanes.c.lease_until < now - dt.timedelta(seconds=grace_s))
     until = now + dt.timedelta(seconds=LEASE_S)
-    names = [name for name in Lane.__dataclass_fields__ if name != "token"]
+    names = [name for name in Lane.__dataclass_fields__ if name not in ("token", "stored_token")]
     found: dict[str, Lane] = {}
     for some in chunks(sorted(units)):
         these = sa.and_(lanes.c.destination == destination, lanes.c.crm_unit_id.in_(some))
         statement = lanes.update().where(these, free, not_paused(now))
         statement = statement.values(lease_token=lanes.c.lease_token + 1, lease_until=until, lease_by=by)
         for row in connection.execute(statement.returning(lanes)):
-            found[row.crm_unit_id] = Lane(token=row.lease_token, **{name: getattr(row, name) for name in names})
+            its = {name: getattr(row, name) for name in names}
+            found[row.crm_unit_id] = Lane(token=row.lease_token, stored_token=row.lease_token, **its)
     return {unit: found[unit] for unit in sorted(found)}
-
-
-def still_held(connection: Connection, held: Sequence[Lane]) -> set[str]:
-    """Lock lanes of one destination, sorted as everybody does; return the units that are still in this hand."""
-    if not held:
-        return set()
-    tokens = {lane.crm_unit_id: lane.token for lane in held}
-    these = sa.and_(lanes.c.destination == held[0].destination, lanes.c.crm_unit_id.in_(sorted(tokens)))
-    statement = sa.select(lanes.c.crm_unit_id, lanes.c.lease_token).where(these).order_by(lanes.c.crm_unit_id)
-    rows = connection.execute(statement.with_for_update())
-    return {row.crm_unit_id for row in rows if tokens[row.crm_unit_id] == row.lease_token}
-
-
-def keep_many(connection: Connection, held: Sequence[Lane]) -> None:
-    """Store what is known of lanes; they stay claimed."""
-    if held:
-        connection.execute(_their_update("updated_at"), [_their_values(lane) for lane in held])
-
-
-def release_many(connection: Connection, held: Sequence[tuple[Lane, dt.datetime | None]]) -> None:
-    """Give lanes back with what they show by now, each due when it is said; None: until an event comes."""
-    if held:
-        free = _their_update("updated_at", "due_at", "tries").values(rung_at=None, lease_until=None, lease_by=None)
-        connection.execute(free, [{**_their_values(lane), "its_due_at": due_at} for lane, due_at in held])
-
-
-def _their_update(*names: str) -> sa.Update:
-    one = sa.and_(
-        lanes.c.destination == sa.bindparam("its_destination"),
-        lanes.c.crm_unit_id == sa.bindparam("its_unit"),
-        lanes.c.lease_token == sa.bindparam("its_token"),
-    )
-    return lanes.update().where(one).values({name: sa.bindparam(f"its_{name}") for name in ("shown", "origin", *names)})
-
-
-def _their_values(lane: Lane) -> dict[str, Any]:
-    return {
-        "its_destination": lane.destination,
-        "its_unit": lane.crm_unit_id,
-        "its_token": lane.token,
-        "its_shown": dict(lane.shown),
-        "its_origin": dict(lane.origin),
-        "its_updated_at": lane.updated_at,
-        "its_tries": lane.tries,
-    }
 
 
 def lanes_of(connection: Connection, destination: str, units: Collection[str]) -> dict[str, sa.Row[Any]]:
@@ -193,28 +146,3 @@ def lanes_of(connection: Connection, destination: str, units: Collection[str]) -
             sa.select(lanes).where(lanes.c.destination == destination, lanes.c.crm_unit_id.in_(some))
         )
     }
-
-
-def events_of_units(connection: Connection, destination: str, units: Iterable[str]) -> dict[str, list[UnitEvent]]:
-    """Return the events of many lanes that may count, by the unit's id."""
-    half = events.alias("half")
-    found: dict[str, list[UnitEvent]] = {}
-    for some in chunks(sorted(units)):
-        rows = connection.execute(
-            sa.select(events, half.c.state.label("half_state"))
-            .outerjoin(half, half.c.id == events.c.after_id)
-            .where(
-                events.c.destination == destination,
-                events.c.crm_unit_id.in_(some),
-                events.c.state.in_([str(state) for state in LANE_STATES]),
-            )
-            .order_by(events.c.id)
-        )
-        for row in rows:
-            found.setdefault(row.crm_unit_id, []).append(unit_event(row, row.half_state))
-    return found
-
-
-def chunks(items: Sequence[Any]) -> list[Any]:
-    """Return a sequence in pieces that one statement takes."""
-    return [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]

@@ -4,7 +4,7 @@ A request and its key are stored in the very transaction that checks the lane's 
 """
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from worker.calls import Outcome, Reply, Request
+from worker.keys import derive_key
 from worker.order import Call
-from worker.store.lanes import Lane, LaneKey
+from worker.store.lanes import Lane
 from worker.store.tables import attempts, calls
 
 
@@ -37,88 +38,115 @@ class OpenCall:
     """What to ask for: the destination has taken the call on, and has not said what came of it."""
 
 
-def open_calls(connection: Connection, key: LaneKey) -> list[OpenCall]:
-    """Return the calls of a lane that are not settled, in the order to send them."""
-    rows = connection.execute(
-        sa.select(calls)
-        .where(calls.c.destination == key[0], calls.c.crm_unit_id == key[1], calls.c.state == "open")
-        .order_by(calls.c.id)
-    )
-    return [_open(row) for row in rows]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCall:
+    """A call that is to be stored."""
+
+    lane: Lane
+    call: Call
+    request: Request
+    base: str
+
+
+def open_calls(connection: Connection, destination: str, units: Collection[str]) -> dict[str, list[OpenCall]]:
+    """Return the calls of lanes that are not settled, by the unit, in the order to send them."""
+    found: dict[str, list[OpenCall]] = {}
+    for row in connection.execute(_OPEN, {"destination": destination, "units": sorted(units)}):
+        found.setdefault(row.crm_unit_id, []).append(_open(row))
+    return found
 
 
 def _open(row: Row[Any]) -> OpenCall:
     return OpenCall(**{name: getattr(row, name) for name in OpenCall.__dataclass_fields__})
 
 
-def next_generation(connection: Connection, base: str) -> int:
-    """Return the generation for a new call: one more than any earlier call with the same base has had."""
-    last = connection.execute(sa.select(sa.func.max(calls.c.generation)).where(calls.c.base == base)).scalar()
-    return 0 if last is None else last + 1
+def next_generations(connection: Connection, bases: Collection[str]) -> dict[str, int]:
+    """Return the generation of a new call by its base: one more than any earlier call with it has had."""
+    rows = connection.execute(_LAST, {"bases": sorted(set(bases))})
+    return dict.fromkeys(bases, 0) | {row.base: row.generation + 1 for row in rows}
 
 
-def store_call(
-    connection: Connection,
-    lane: Lane,
-    call: Call,
-    *,
-    request: Request,
-    base: str,
-    generation: int,
-    key: str,
-    now: dt.datetime,
-) -> OpenCall:
-    """Store the exact request and its key, before the send."""
-    row = connection.execute(
-        calls.insert()
-        .values(
-            destination=lane.destination,
-            crm_unit_id=lane.crm_unit_id,
-            verb=str(call.verb),
-            method=request.method,
-            path=request.path,
-            body=request.body,
-            writes=dict(call.writes),
-            sources=dict(call.sources),
-            base=base,
-            generation=generation,
-            key=key,
-            state="open",
-            lease_token=lane.token,
-            created_at=now,
-            tries=0,
+def store_calls(connection: Connection, new: Sequence[NewCall], *, now: dt.datetime) -> list[OpenCall]:
+    """Store exact requests and their keys, before the send."""
+    if not new:
+        return []
+    generations = next_generations(connection, [one.base for one in new])
+    rows: list[dict[str, Any]] = []
+    for one in new:
+        generation = generations[one.base]
+        generations[one.base] += 1  # the same facts before and after a move-in that clears them
+        rows.append(
+            {
+                "destination": one.lane.destination,
+                "crm_unit_id": one.lane.crm_unit_id,
+                "verb": str(one.call.verb),
+                "method": one.request.method,
+                "path": one.request.path,
+                "body": one.request.body,
+                "writes": dict(one.call.writes),
+                "sources": dict(one.call.sources),
+                "base": one.base,
+                "generation": generation,
+                "key": derive_key(one.base, generation),
+                "state": "open",
+                "lease_token": one.lane.token,
+                "created_at": now,
+                "tries": 0,
+                "job": None,
+            }
         )
-        .returning(calls)
-    ).one()
-    return _open(row)
+    ids = {key: call_id for call_id, key in connection.execute(_INSERT, rows)}
+    names = [name for name in OpenCall.__dataclass_fields__ if name != "id"]
+    return [OpenCall(id=ids[row["key"]], **{name: row[name] for name in names}) for row in rows]
 
 
-def record_attempt(
-    connection: Connection, call: OpenCall, reply: Reply, *, started_at: dt.datetime, ended_at: dt.datetime, by: str
-) -> None:
-    """Store one sending, or one asking for a job, and what came of it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One sending of a call, or one asking for its job, and what came of it."""
+
+    call: OpenCall
+    reply: Reply
+    started_at: dt.datetime
+    ended_at: dt.datetime
+    by: str
+
+
+def record_attempts(connection: Connection, made: Sequence[Attempt]) -> None:
+    """Store sendings, and what they say of their calls."""
+    if not made:
+        return
     connection.execute(
-        attempts.insert().values(
-            call_id=call.id,
-            started_at=started_at,
-            ended_at=ended_at,
-            outcome=str(reply.outcome),
-            status=reply.status,
-            message=reply.message,
-            answer=reply.body,
-            by=by,
-            asked=reply.asked,
-        )
+        _ATTEMPT,
+        [
+            {
+                "call_id": one.call.id,
+                "started_at": one.started_at,
+                "ended_at": one.ended_at,
+                "outcome": str(one.reply.outcome),
+                "status": one.reply.status,
+                "message": one.reply.message,
+                "answer": one.reply.body,
+                "by": one.by,
+                "asked": one.reply.asked,
+            }
+            for one in made
+        ],
     )
-    values: dict[str, Any] = {}
-    if reply.outcome != Outcome.UNREACHED:  # it never left: the key is as fresh as before
-        values["tries"] = calls.c.tries + 1
-    if reply.outcome is Outcome.APPLIED:
-        values |= {"state": "done", "ended_at": ended_at, "created": int(reply.created)}
-    if reply.job is not None:
-        values["job"] = reply.job
-    if values:
-        connection.execute(calls.update().where(calls.c.id == call.id).values(**values))
+    connection.execute(
+        _TRIED,
+        [
+            {
+                "its_id": one.call.id,
+                # One that never left tells nothing: the key is as fresh as before.
+                "its_more": int(one.reply.outcome is not Outcome.UNREACHED),
+                "its_state": "done" if one.reply.outcome is Outcome.APPLIED else "open",
+                "its_end": one.ended_at if one.reply.outcome is Outcome.APPLIED else None,
+                "its_created": int(one.reply.outcome is Outcome.APPLIED and one.reply.created),
+                "its_job": one.reply.job or one.call.job,
+            }
+            for one in made
+        ],
+    )
 
 
 def count_attempts(connection: Connection, base: str, outcome: Outcome) -> int:
@@ -134,3 +162,32 @@ def count_attempts(connection: Connection, base: str, outcome: Outcome) -> int:
 def end_calls(connection: Connection, ids: Iterable[int], state: str, *, now: dt.datetime) -> None:
     """Settle calls: ``done``, ``refused`` or ``abandoned``."""
     connection.execute(calls.update().where(calls.c.id.in_(list(ids))).values(state=state, ended_at=now))
+
+
+_OPEN = (
+    sa.select(calls.c.crm_unit_id, *(calls.c[name] for name in OpenCall.__dataclass_fields__))
+    .where(
+        calls.c.destination == sa.bindparam("destination"),
+        calls.c.crm_unit_id.in_(sa.bindparam("units", expanding=True)),
+        calls.c.state == "open",
+    )
+    .order_by(calls.c.id)
+)
+_LAST = (
+    sa.select(calls.c.base, sa.func.max(calls.c.generation).label("generation"))
+    .where(calls.c.base.in_(sa.bindparam("bases", expanding=True)))
+    .group_by(calls.c.base)
+)
+_INSERT = calls.insert().returning(calls.c.id, calls.c.key)
+_ATTEMPT = attempts.insert()
+_TRIED = (
+    calls.update()
+    .where(calls.c.id == sa.bindparam("its_id"), calls.c.state == "open")
+    .values(
+        tries=calls.c.tries + sa.bindparam("its_more"),
+        state=sa.bindparam("its_state"),
+        ended_at=sa.bindparam("its_end"),
+        created=sa.bindparam("its_created"),
+        job=sa.bindparam("its_job"),
+    )
+)

@@ -54,18 +54,12 @@ def take(connection: Connection, destination: str, wanted: int, *, per_minute: i
     return Slots(count=count, again_at=max(after, now) if count < wanted else None)
 
 
-def lets_through(connection: Connection, destination: str) -> bool:
-    """Say whether the circuit is closed, so that calls may leave."""
-    return _failures(connection, destination) < FAILURES
+def failures(connection: Connection, destination: str) -> int:
+    """Return how many calls in a row had no good answer; ``FAILURES`` and more: the circuit is open."""
+    return connection.execute(_FAILURES, {"destination": destination}).scalar() or 0
 
 
-def is_sound(connection: Connection, destination: str) -> bool:
-    """Say whether the last call was answered."""
-    return _failures(connection, destination) == 0
-
-
-def _failures(connection: Connection, destination: str) -> int:
-    return connection.execute(sa.select(gates.c.failures).where(gates.c.destination == destination)).scalar() or 0
+_FAILURES = sa.select(gates.c.failures).where(gates.c.destination == sa.bindparam("destination"))
 
 
 def _try_it(connection: Connection, destination: str, now: dt.datetime) -> Slots:

@@ -30,7 +30,8 @@ def open_issue(
     ``event_ids``: the events that it is about.
     """
     key = _key(notice.kind, notice.cause)
-    before = connection.execute(sa.select(issues.c.state).where(issues.c.key == key)).scalar()
+    # Of two that open it at once the second waits here, or at its INSERT: one of them opens it, the other counts up.
+    before = connection.execute(sa.select(issues.c.state).where(issues.c.key == key).with_for_update()).scalar()
     resolved = issues.c.state == IssueState.RESOLVED
     values = {"title": notice.title, "detail": notice.detail, "subject": dict(notice.subject), "last_at": now}
     statement = insert_for(connection)(issues).values(
@@ -44,10 +45,11 @@ def open_issue(
             "state": sa.case((resolved, str(IssueState.OPEN)), else_=issues.c.state),
         },
     )
-    issue_id = connection.execute(statement.returning(issues.c.id)).scalar_one()
+    stored = connection.execute(statement.returning(issues.c.id, issues.c.count)).one()._mapping
+    issue_id = stored["id"]
     if event_ids:
         connection.execute(events.update().where(events.c.id.in_(list(event_ids))).values(issue_id=issue_id))
-    return issue_id, before in (None, IssueState.RESOLVED)
+    return issue_id, before == IssueState.RESOLVED or (before is None and stored["count"] == 1)
 
 
 def close_issue(connection: Connection, kind: IssueKind, cause: str, *, now: dt.datetime, note: str) -> None:

@@ -8,7 +8,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -18,9 +18,14 @@ from sqlalchemy.engine import Connection, Row
 from parsers.events import Kind
 from worker.order import LET_IN, State, UnitEvent, Urgency
 from worker.store.tables import event_log, events, lanes, pauses
+from worker.store.types import Instant
 
 LEASE_S = 10.0
 LANE_STATES = (*LET_IN, State.HELD)
+CHUNK = 500
+_EVER = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
+
+T = TypeVar("T")
 
 LaneKey = tuple[str, str]
 """Destination and crm_unit_id."""
@@ -36,6 +41,8 @@ class Lane:
     unit: str
     location: str
     token: int
+    stored_token: int
+    """The token in the store; one less than its own while a claim is not stored yet."""
     tries: int
     shown: Mapping[str, Any]
     origin: Mapping[str, Any]
@@ -56,29 +63,34 @@ def insert_for(connection: Connection) -> Any:
     return sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
 
 
-def claim(connection: Connection, key: LaneKey, *, now: dt.datetime, by: str, grace_s: float) -> Lane | None:
-    """Take the lane, or return None when another hand has it or its destination is paused.
+def claim(
+    connection: Connection, destination: str, units: Collection[str], *, now: dt.datetime, grace_s: float
+) -> list[Lane]:
+    """Return the lanes that nobody works on, locked; ``keep`` or ``release`` stores the claim, in this transaction.
 
-    ``grace_s``: how long after a lease has run out its holder's last send may still be under way.
+    Lanes that are locked are passed over: whoever locks them wakes them. ``grace_s``: how long after a lease has run
+    out its holder's last send may still be under way.
     """
-    destination, crm_unit_id = key
+    free = now - dt.timedelta(seconds=grace_s)
+    rows = connection.execute(_FREE, {"destination": destination, "units": sorted(units), "free": free})
     until = now + dt.timedelta(seconds=LEASE_S)
-    free = sa.or_(lanes.c.lease_until.is_(None), lanes.c.lease_until < now - dt.timedelta(seconds=grace_s))
-    row = connection.execute(
-        lanes.update()
-        .where(lanes.c.destination == destination, lanes.c.crm_unit_id == crm_unit_id, free, not_paused(now))
-        .values(lease_token=lanes.c.lease_token + 1, lease_until=until, lease_by=by)
-        .returning(lanes)
-    ).one_or_none()
-    return _lane(row) if row is not None else None
+    return [_lane(row, token=row.lease_token + 1, until=until) for row in rows]
 
 
-def renew(connection: Connection, lane: Lane, *, now: dt.datetime) -> Lane | None:
-    """Lengthen the lease and read the lane again; None when another hand has it by now."""
-    row = connection.execute(
-        _held_by(lane).values(lease_until=now + dt.timedelta(seconds=LEASE_S)).returning(lanes)
-    ).one_or_none()
-    return _lane(row) if row is not None else None
+def hold(connection: Connection, held: Sequence[Lane], *, now: dt.datetime) -> dict[str, Lane]:
+    """Lock lanes of one destination and read them again, with a longer lease; without those in another's hand."""
+    if not held:
+        return {}
+    mine = {lane.crm_unit_id: lane for lane in held}
+    rows = connection.execute(_LOCKED, {"destination": held[0].destination, "units": sorted(mine)})
+    until = now + dt.timedelta(seconds=LEASE_S)
+    still = [row for row in rows if is_held(row, mine[row.crm_unit_id])]
+    return {row.crm_unit_id: _lane(row, token=row.lease_token, until=until) for row in still}
+
+
+def is_held(row: Row[Any], lane: Lane) -> bool:
+    """Say whether a lane is still in the hand that claimed it so."""
+    return row.lease_token == lane.token
 
 
 def lock_lanes(connection: Connection, keys: Sequence[LaneKey]) -> None:
@@ -88,28 +100,34 @@ def lock_lanes(connection: Connection, keys: Sequence[LaneKey]) -> None:
         connection.execute(sa.select(lanes.c.crm_unit_id).where(one).with_for_update())
 
 
-def release(connection: Connection, lane: Lane, *, due_at: dt.datetime | None, tries: int) -> None:
-    """Give the lane back, with what it shows by now. ``due_at`` None: nothing to do until an event comes."""
-    connection.execute(
-        _held_by(lane).values(
-            shown=dict(lane.shown),
-            origin=dict(lane.origin),
-            priority=lane.priority,
-            due_at=due_at,
-            rung_at=None,
-            tries=tries,
-            lease_until=None,
-            lease_by=None,
-            updated_at=lane.updated_at,
+def keep(connection: Connection, held: Sequence[Lane], *, by: str) -> None:
+    """Store what destinations have confirmed; the lanes stay claimed."""
+    if held:
+        connection.execute(_KEEP, [{**_values(lane), "its_until": lane.lease_until, "its_by": by} for lane in held])
+
+
+def release(connection: Connection, held: Sequence[tuple[Lane, dt.datetime | None]]) -> None:
+    """Give lanes back, with what they show by now, each due when it is said. None: not before an event comes."""
+    if held:
+        connection.execute(
+            _RELEASE,
+            [
+                {**_values(lane), "its_priority": lane.priority, "its_due_at": due_at, "its_tries": lane.tries}
+                for lane, due_at in held
+            ],
         )
-    )
 
 
-def keep(connection: Connection, lane: Lane) -> None:
-    """Store what the destination has confirmed; the lane stays claimed."""
-    connection.execute(
-        _held_by(lane).values(shown=dict(lane.shown), origin=dict(lane.origin), updated_at=lane.updated_at)
-    )
+def _values(lane: Lane) -> dict[str, Any]:
+    return {
+        "its_destination": lane.destination,
+        "its_unit": lane.crm_unit_id,
+        "its_earlier_token": lane.stored_token,
+        "its_token": lane.token,
+        "its_shown": dict(lane.shown),
+        "its_origin": dict(lane.origin),
+        "its_updated_at": lane.updated_at,
+    }
 
 
 def due(
@@ -125,22 +143,10 @@ def due(
     ``rung_before``: leave out those that were rung for since.
     """
     found: list[str] = []
-    conditions = [sa.or_(lanes.c.lease_until.is_(None), lanes.c.lease_until < now)]
-    if rung_before is not None:
-        conditions.append(sa.or_(lanes.c.rung_at.is_(None), lanes.c.rung_at <= rung_before))
+    rung_before = rung_before or _EVER
     for priority in Urgency:
-        statement = (
-            sa.select(lanes.c.crm_unit_id)
-            .where(
-                lanes.c.destination == destination,
-                lanes.c.priority == int(priority),
-                lanes.c.due_at <= now,
-                *conditions,
-            )
-            .order_by(lanes.c.due_at)
-            .limit(limit - len(found))
-        )
-        found += connection.execute(statement).scalars()
+        values = {"destination": destination, "priority": int(priority), "now": now, "rung_before": rung_before}
+        found += connection.execute(_DUE, {**values, "limit": limit - len(found)}).scalars()
         if len(found) >= limit:
             break
     return found
@@ -180,8 +186,7 @@ def wake(connection: Connection, key: LaneKey, *, now: dt.datetime, urgency: Urg
 
 def has_dependents(connection: Connection, event_ids: Collection[int]) -> bool:
     """Say whether any event waits for these."""
-    waiting = sa.and_(events.c.after_id.in_(list(event_ids)), events.c.state == str(State.WAITING))
-    return connection.execute(sa.select(events.c.id).where(waiting).limit(1)).first() is not None
+    return connection.execute(_DEPENDENTS, {"ids": list(event_ids)}).first() is not None
 
 
 def wake_dependents(connection: Connection, event_ids: Collection[int], *, now: dt.datetime) -> list[LaneKey]:
@@ -212,48 +217,111 @@ def clear_leases(connection: Connection) -> None:
     connection.execute(lanes.update().where(lanes.c.lease_until.is_not(None)).values(lease_until=None, lease_by=None))
 
 
-def _held_by(lane: Lane) -> sa.Update:
-    return lanes.update().where(
-        lanes.c.destination == lane.destination,
-        lanes.c.crm_unit_id == lane.crm_unit_id,
-        lanes.c.lease_token == lane.token,
-    )
-
-
-def _lane(row: Row[Any]) -> Lane:
+def _lane(row: Row[Any], *, token: int, until: dt.datetime) -> Lane:
     return Lane(
         destination=row.destination,
         crm_unit_id=row.crm_unit_id,
         company=row.company,
         unit=row.unit,
         location=row.location,
-        token=row.lease_token,
+        token=token,
+        stored_token=row.lease_token,
         tries=row.tries,
         shown=row.shown,
         origin=row.origin,
         columns=row.columns,
         priority=row.priority,
-        lease_until=row.lease_until,
+        lease_until=until,
         updated_at=row.updated_at,
     )
 
 
 def lane_events(connection: Connection, key: LaneKey) -> list[UnitEvent]:
     """Return the events of a lane that may count, in the order of their ids."""
-    rows = connection.execute(
-        sa.select(events, _half.c.state.label("half_state"))
-        .outerjoin(_half, _half.c.id == events.c.after_id)
-        .where(
-            events.c.destination == key[0],
-            events.c.crm_unit_id == key[1],
-            events.c.state.in_([str(state) for state in LANE_STATES]),
-        )
-        .order_by(events.c.id)
+    return events_of(connection, key[0], [key[1]]).get(key[1], [])
+
+
+def events_of(connection: Connection, destination: str, units: Collection[str]) -> dict[str, list[UnitEvent]]:
+    """Return the events of lanes that may count, by the unit, in the order of their ids."""
+    found: dict[str, list[UnitEvent]] = {}
+    for some in chunks(sorted(units)):
+        for row in connection.execute(_EVENTS, {"destination": destination, "units": some}):
+            found.setdefault(row.crm_unit_id, []).append(unit_event(row, row.half_state))
+    return found
+
+
+def chunks(items: Sequence[T]) -> list[Sequence[T]]:
+    """Return a sequence in pieces that one statement takes."""
+    return [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
+
+
+# Statements that every turn makes are built once: building one costs more than SQLite takes for it.
+_THESE = sa.and_(
+    lanes.c.destination == sa.bindparam("destination"), lanes.c.crm_unit_id.in_(sa.bindparam("units", expanding=True))
+)
+_LOCKED = sa.select(lanes).where(_THESE).order_by(lanes.c.crm_unit_id).with_for_update()
+_FREE = (
+    sa.select(lanes)
+    .where(_THESE, sa.or_(lanes.c.lease_until.is_(None), lanes.c.lease_until < sa.bindparam("free", type_=Instant)))
+    .order_by(lanes.c.crm_unit_id)
+    .with_for_update(skip_locked=True)
+)
+_ONE = lanes.update().where(
+    lanes.c.destination == sa.bindparam("its_destination"),
+    lanes.c.crm_unit_id == sa.bindparam("its_unit"),
+    lanes.c.lease_token == sa.bindparam("its_earlier_token"),
+)
+_CONFIRMED = {
+    "lease_token": sa.bindparam("its_token"),
+    "shown": sa.bindparam("its_shown"),
+    "origin": sa.bindparam("its_origin"),
+    "updated_at": sa.bindparam("its_updated_at"),
+}
+_KEEP = _ONE.values({**_CONFIRMED, "lease_until": sa.bindparam("its_until"), "lease_by": sa.bindparam("its_by")})
+_RELEASE = _ONE.values(
+    {
+        **_CONFIRMED,
+        "priority": sa.bindparam("its_priority"),
+        "due_at": sa.bindparam("its_due_at"),
+        "tries": sa.bindparam("its_tries"),
+        "rung_at": None,
+        "lease_until": None,
+        "lease_by": None,
+    }
+)
+_DUE = (
+    sa.select(lanes.c.crm_unit_id)
+    .where(
+        lanes.c.destination == sa.bindparam("destination"),
+        lanes.c.priority == sa.bindparam("priority"),
+        lanes.c.due_at <= sa.bindparam("now"),
+        sa.or_(lanes.c.lease_until.is_(None), lanes.c.lease_until < sa.bindparam("now")),
+        sa.or_(lanes.c.rung_at.is_(None), lanes.c.rung_at <= sa.bindparam("rung_before")),
     )
-    return [unit_event(row, row.half_state) for row in rows]
-
-
+    .order_by(lanes.c.due_at)
+    .limit(sa.bindparam("limit"))
+)
+_DEPENDENTS = (
+    sa.select(events.c.id)
+    .where(events.c.after_id.in_(sa.bindparam("ids", expanding=True)), events.c.state == str(State.WAITING))
+    .limit(1)
+)
 _half = events.alias("half")
+_EVENTS = (
+    sa.select(
+        *(events.c[name] for name in ("crm_unit_id", "id", "kind", "identity", "effective_at", "mailed_at")),
+        *(events.c[name] for name in ("position", "mail_id", "body", "expect", "state", "reason", "fingerprint")),
+        *(events.c[name] for name in ("received_at", "told_at", "on_date", "timezone")),
+        _half.c.state.label("half_state"),
+    )
+    .outerjoin(_half, _half.c.id == events.c.after_id)
+    .where(
+        events.c.destination == sa.bindparam("destination"),
+        events.c.crm_unit_id.in_(sa.bindparam("units", expanding=True)),
+        events.c.state.in_([str(state) for state in LANE_STATES]),
+    )
+    .order_by(events.c.id)
+)
 
 
 def unit_event(row: Row[Any], half_state: str | None = None) -> UnitEvent:
@@ -291,21 +359,34 @@ def move_events(
     for event_id, change in changes.items():
         together.setdefault(change, []).append(event_id)
     for (state, reason), ids in together.items():
-        these = events.c.id.in_(ids)
-        was = sa.select(
-            events.c.id,
-            sa.literal(now, events.c.created_at.type),
-            events.c.state,
-            events.c.reason,
-            sa.literal(str(state), sa.String),
-            sa.literal(reason, sa.String),
-            sa.literal(detail, sa.String),
-        ).where(these)
-        columns = ["event_id", "at", "was", "was_reason", "state", "reason", "detail"]
-        connection.execute(event_log.insert().from_select(columns, was))
         settled_at = now if state in (State.APPLIED, State.SUPERSEDED, State.REJECTED) else None
-        values = {"state": str(state), "reason": reason, "detail": detail, "settled_at": settled_at}
-        connection.execute(events.update().where(these).values(**values))
+        values = {"ids": ids, "at": now, "state": str(state), "reason": reason, "detail": detail}
+        connection.execute(_LOG, values)
+        connection.execute(_MOVE, {**{f"its_{name}": value for name, value in values.items()}, "its_end": settled_at})
+
+
+_LOG = event_log.insert().from_select(
+    ["event_id", "at", "was", "was_reason", "state", "reason", "detail"],
+    sa.select(
+        events.c.id,
+        sa.bindparam("at", type_=Instant),
+        events.c.state,
+        events.c.reason,
+        sa.bindparam("state", type_=sa.String),
+        sa.bindparam("reason", type_=sa.String),
+        sa.bindparam("detail", type_=sa.String),
+    ).where(events.c.id.in_(sa.bindparam("ids", expanding=True))),
+)
+_MOVE = (
+    events.update()
+    .where(events.c.id.in_(sa.bindparam("its_ids", expanding=True)))
+    .values(
+        state=sa.bindparam("its_state"),
+        reason=sa.bindparam("its_reason"),
+        detail=sa.bindparam("its_detail"),
+        settled_at=sa.bindparam("its_end"),
+    )
+)
 
 
 def hold_overdue(
@@ -319,7 +400,7 @@ def hold_overdue(
 
 def note_waiting(connection: Connection, key: LaneKey, detail: str) -> None:
     """Say on the waiting events of a lane what they wait for."""
-    connection.execute(events.update().where(_waiting(key)).values(detail=detail))
+    connection.execute(_NOTE, {"its_destination": key[0], "its_unit": key[1], "its_detail": detail})
 
 
 def _waiting(key: LaneKey) -> sa.ColumnElement[bool]:
@@ -328,6 +409,17 @@ def _waiting(key: LaneKey) -> sa.ColumnElement[bool]:
         events.c.crm_unit_id == key[1],
         events.c.state.in_([str(State.WAITING), str(State.UNCERTAIN)]),
     )
+
+
+_NOTE = (
+    events.update()
+    .where(
+        events.c.destination == sa.bindparam("its_destination"),
+        events.c.crm_unit_id == sa.bindparam("its_unit"),
+        events.c.state.in_([str(State.WAITING), str(State.UNCERTAIN)]),
+    )
+    .values(detail=sa.bindparam("its_detail"))
+)
 
 
 def fingerprint(kind: str, canonical_body: str) -> str:

@@ -5,6 +5,7 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from worker.notices import MACHINE
 from worker.store.lanes import insert_for
 from worker.store.tables import pauses
 
@@ -19,11 +20,16 @@ def pause(
     now: dt.datetime,
     until: dt.datetime | None = None,
 ) -> None:
-    """Pause a mailbox, rule, pack or destination; a pause without end is not shortened by one with an end."""
+    """Pause a mailbox, rule, pack or destination; a pause without end is not shortened by one with an end.
+
+    What a person pauses without end is the person's, though the machine had paused it before.
+    """
     values = {"reason": reason, "actor": actor, "until": until}
     insert = insert_for(connection)(pauses).values(kind=kind, name=name, since=now, **values)
     has_end = pauses.c.until.is_not(None)
     longer = has_end if until is None else sa.and_(has_end, pauses.c.until < until)
+    if until is None and actor != MACHINE:
+        longer = sa.or_(has_end, pauses.c.actor == MACHINE)
     connection.execute(
         insert.on_conflict_do_update(index_elements=[pauses.c.kind, pauses.c.name], set_=values, where=longer)
     )
@@ -32,6 +38,13 @@ def pause(
 def resume(connection: Connection, kind: str, name: str) -> bool:
     """End a pause; say whether there was one."""
     gone = connection.execute(pauses.delete().where(pauses.c.kind == kind, pauses.c.name == name))
+    return gone.rowcount > 0
+
+
+def end_refusal(connection: Connection, destination: str, reason: str) -> bool:
+    """End the machine's own pause of a destination that refused our token, if it is still the one of this reason."""
+    its = sa.and_(pauses.c.kind == "destination", pauses.c.name == destination, pauses.c.actor == MACHINE)
+    gone = connection.execute(pauses.delete().where(its, pauses.c.until.is_(None), pauses.c.reason == reason))
     return gone.rowcount > 0
 
 
@@ -52,10 +65,17 @@ def paused_until(connection: Connection, kind: str, name: str, now: dt.datetime)
 
 def sending_paused_until(connection: Connection, destination: str, now: dt.datetime) -> dt.datetime | None:
     """Return until when nothing is sent to a destination: it is paused, or everything; None when it may be sent to."""
-    its = sa.and_(pauses.c.kind == "destination", pauses.c.name == destination)
-    holds = sa.or_(pauses.c.until.is_(None), pauses.c.until > now)
-    found = connection.execute(sa.select(pauses.c.until).where(sa.or_(its, pauses.c.kind == EVERYTHING), holds))
+    found = connection.execute(_SENDING, {"destination": destination, "now": now})
     return max((until or FOR_GOOD for until in found.scalars()), default=None)
+
+
+_SENDING = sa.select(pauses.c.until).where(
+    sa.or_(
+        sa.and_(pauses.c.kind == "destination", pauses.c.name == sa.bindparam("destination")),
+        pauses.c.kind == EVERYTHING,
+    ),
+    sa.or_(pauses.c.until.is_(None), pauses.c.until > sa.bindparam("now")),
+)
 
 
 def everything_paused(connection: Connection, now: dt.datetime) -> str | None:

@@ -41,4 +41,6 @@ class Json(TypeDecorator[Any]):
         return None if value is None else canonical(value)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> Any | None:  # noqa: ARG002
+        if value == "{}":  # most are
+            return {}
         return None if value is None else from_json(value)
