@@ -1,7 +1,8 @@
 """Applying, measured: ``python -m bench.apply [--rounds N] [--only NAME] [--lanes N] [--million]``.
 
 Every figure but the latencies is a ratio within this run, and the load of the machine is printed with them. The
-destination is a stand-in of KISS in a process of its own. Nothing leaves the loopback.
+destination is a process of its own (``bench/far.py``; for the latencies the stand-in of KISS). Nothing leaves the
+loopback.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from statistics import median, quantiles
 import sqlalchemy as sa
 
 from bench.bare import send_bare
+from bench.far import far_away
 from bench.filled import NullDestination, cpu_of_mails, fill
 from bench.lanes import LATENCY_S, WINDOW, Kept, drain_all, kiss_for, open_lanes
 from bench.table import Figure, at_least, below, print_figures, print_head
@@ -35,6 +37,7 @@ from worker.store.tables import events, mails
 
 LANES = 2000
 """Units that are due, two calls each."""
+TOKEN = "token-of-the-bench"
 WINDOW_BAR, LOOPBACK_BAR, STORED_BAR = 0.75, 0.8, 1.15
 PER_SECOND, FOR_S = 50, 10
 PATIENCE_S = 300.0
@@ -75,22 +78,20 @@ def _stores() -> Iterator[dict[str, Callable[[], str]]]:
         yield kinds
 
 
-def _drained(url: str, lanes: int, *options: str) -> Drained:
-    """Drain many due units against a stand-in with these options."""
-    with tempfile.TemporaryDirectory(prefix="gatepost-bench-") as name:
-        with standin(Path(name), *options) as far:
-            db = Database(url)
-            schema.upgrade(db)
-            open_lanes(db, lanes)
-            destination = kiss_for(far.url, far.token_file.read_text("utf-8"))
-            took_s, cpu_s, sent = drain_all(db, destination)
-            db.close()
-            order: dict[str, list[str]] = defaultdict(list)
-            log = [entry for entry in far.shown()["requests"] if entry["method"] != "GET"]
-            for entry in log:
-                order[entry["path"].split("/")[4]].append(entry["method"])
-            is_kept = len(order) == lanes and all(methods == ["PUT", "PATCH"] for methods in order.values())
-            return Drained(rate=len(log) / took_s, cpu_ms=1000 * cpu_s / len(log), sent=sent, is_in_order=is_kept)
+def _drained(url: str, lanes: int, delay_s: float = 0.0) -> Drained:
+    """Drain many due units."""
+    with far_away(delay_s) as far:
+        db = Database(url)
+        schema.upgrade(db)
+        open_lanes(db, lanes)
+        took_s, cpu_s, sent = drain_all(db, kiss_for(far.url, TOKEN))
+        db.close()
+        order: dict[str, list[str]] = defaultdict(list)
+        came = far.requests()
+        for method, path in came:
+            order[path.split("/")[2]].append(method)
+        is_kept = len(order) == lanes and all(methods == ["PUT", "PATCH"] for methods in order.values())
+        return Drained(rate=len(came) / took_s, cpu_ms=1000 * cpu_s / len(came), sent=sent, is_in_order=is_kept)
 
 
 def bench_window(rounds: int, *, lanes: int) -> list[Figure]:
@@ -98,7 +99,7 @@ def bench_window(rounds: int, *, lanes: int) -> list[Figure]:
     figures: list[Figure] = []
     with _stores() as kinds:
         for kind, new in kinds.items():
-            found = [_drained(new(), lanes, "--delay", f"{LATENCY_S * 1000:.0f}ms") for _ in range(rounds)]
+            found = [_drained(new(), lanes, LATENCY_S) for _ in range(rounds)]
             rate = median(one.rate for one in found)
             is_kept = all(one.is_in_order for one in found)
             figures.append(
@@ -123,8 +124,8 @@ def bench_loopback(rounds: int, *, lanes: int) -> list[Figure]:
             for _ in range(rounds):
                 drained = _drained(new(), lanes)
                 ours.append(drained.rate)
-                with tempfile.TemporaryDirectory(prefix="gatepost-bench-") as name, standin(Path(name)) as far:
-                    bare.append(send_bare(drained.sent, far.url, far.token_file.read_text("utf-8"), connections=WINDOW))
+                with far_away() as far:
+                    bare.append(send_bare(drained.sent, far.url, TOKEN, connections=WINDOW))
             figures.append(
                 at_least(
                     LOOPBACK_BAR,

@@ -23,59 +23,67 @@ _NOT_SENDABLE = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.Inva
 
 
 class KeptClient:
-    """A client that keeps its connections. Safe to use from several threads."""
+    """A client that keeps its connections. Safe to use from several threads.
+
+    It works on httpx's transport, below its client: no redirects, cookies or logins, and half of the time a call.
+    """
 
     def __init__(self, *, window: int, transport: httpx.BaseTransport | None = None) -> None:
         self._window = window
-        self._transport = transport
-        self._client: httpx.Client | None = None
+        self._given = transport
+        self._transport: httpx.BaseTransport | None = None
         self._making = threading.Lock()
+        self._headers = {
+            "User-Agent": f"gatepost/{_version()}",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",  # a packed answer could unpack without bound
+        }
 
     def exchange(
         self, method: str, url: str, *, content: bytes, headers: Mapping[str, str], limit: int = MAX_BODY_BYTES
     ) -> Raw | Reply:
         """Return the answer, its body cut at ``limit`` bytes; a reply when there is none. Called inside a deadline."""
         status: int | None = None
+        wait_s = max(left_s(), 0.001)
         try:
-            with self._kept().stream(
-                method, url, content=content or None, headers=dict(headers), timeout=max(left_s(), 0.001)
-            ) as response:
+            request = httpx.Request(
+                method,
+                url,
+                content=content or None,
+                headers=self._headers | dict(headers),
+                extensions={"timeout": {"connect": wait_s, "read": wait_s, "write": wait_s, "pool": wait_s}},
+            )
+            response = self._kept().handle_request(request)
+            try:
                 status = response.status_code
                 body = _read_body(response, limit)
+            finally:
+                response.close()
         except _NEVER_SENT as error:
             return Reply(outcome=Outcome.UNREACHED, message=_describe(error))
         except _NOT_SENDABLE as error:
             return Reply(outcome=Outcome.FAILED, message=_describe(error))
         except httpx.TransportError as error:
             return Reply(outcome=Outcome.UNKNOWN, status=status, message=_describe(error))
-        return Raw(status=status, headers=response.headers, body=body)
+        return Raw(status=response.status_code, headers=response.headers, body=body)
 
     def close(self) -> None:
         """Close the kept connections; a later exchange opens new ones."""
         with self._making:
-            client, self._client = self._client, None
-        if client is not None:
-            client.close()
+            transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()
 
-    def _kept(self) -> httpx.Client:
+    def _kept(self) -> httpx.BaseTransport:
         with self._making:
-            if self._client is None:
+            if self._transport is None:
                 limits = httpx.Limits(
                     max_connections=self._window,
                     max_keepalive_connections=self._window,
                     keepalive_expiry=KEEP_ALIVE_S,
                 )
-                self._client = httpx.Client(
-                    transport=self._transport or DeadlineTransport(limits=limits),
-                    follow_redirects=False,
-                    trust_env=False,
-                    headers={
-                        "User-Agent": f"gatepost/{_version()}",
-                        "Accept": "application/json",
-                        "Accept-Encoding": "identity",  # a packed answer could unpack without bound
-                    },
-                )
-            return self._client
+                self._transport = self._given or DeadlineTransport(limits=limits)
+            return self._transport
 
 
 def _read_body(response: httpx.Response, limit: int) -> bytes:

@@ -50,9 +50,11 @@ def bind(host: str, port: int) -> socket.socket:
         ConfigError: the port cannot be had.
     """
     try:
-        return socket.create_server((host, port), backlog=128)
+        listener = socket.create_server((host, port), backlog=128)
     except OSError as error:
         raise ConfigError(f"{join_endpoint(host, port)} cannot be bound; choose another --port") from error
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each answer waits 40 ms for an ACK
+    return listener
 
 
 def run(app: ASGIApp, listener: socket.socket, *, ready: Callable[[], None]) -> None:
