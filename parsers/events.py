@@ -89,12 +89,12 @@ def canonical(body: Mapping[str, Any]) -> str:
     Money is bounded to two decimals and below ten digits when it is converted, so a float carries it exactly
     enough to print the same shortest text again.
     """
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_number)
+    return _ENCODER.encode(body)
 
 
 def from_json(text: str | bytes) -> dict[str, Any]:
     """Return a body from its JSON text, with every number that has a fraction as Decimal."""
-    return json.loads(text, parse_float=Decimal)
+    return _DECODER.decode(text if isinstance(text, str) else text.decode())
 
 
 def _number(value: object) -> object:
@@ -103,3 +103,7 @@ def _number(value: object) -> object:
     if isinstance(value, dt.date):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} has no place in a body")
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_number)
+_DECODER = json.JSONDecoder(parse_float=Decimal)

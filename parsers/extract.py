@@ -6,7 +6,6 @@ A label found twice with different values is never a choice to make: the mail is
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from itertools import islice
@@ -17,7 +16,7 @@ from parsers.convert import MAX_VALUE, NotConverted, Value
 from parsers.errors import Incomplete, Invalid, nearest
 from parsers.mail import Mail
 from parsers.rule import Field, From, Pack, Rule, Source, Type
-from parsers.text import CELL, Line, label_key, normal
+from parsers.text import CELL, Line, label_key, label_keys, normal
 
 Values: TypeAlias = Mapping[str, Value]
 Block: TypeAlias = Mapping[str, Any]
@@ -44,8 +43,7 @@ _key_of_word = lru_cache(maxsize=4096)(label_key)
 """The key of a label that a rule names: there are few."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capture:
+class Capture(NamedTuple):
     """One text taken for a field, and where it stood."""
 
     field: str
@@ -65,7 +63,9 @@ class Labels:
 
     def __init__(self, lines: tuple[Line, ...]) -> None:
         self._seen: defaultdict[str, list[_Seen]] = defaultdict(list)
-        for number, line in enumerate(lines, 1):
+        self._found: dict[tuple[str, ...], list[Sighting]] = {}
+        keys = label_keys([line.cells[0] for line in lines])
+        for number, (line, key) in enumerate(zip(lines, keys, strict=True), 1):
             text, cells, _, is_header, _ = line
             if is_header:
                 continue
@@ -73,10 +73,16 @@ class Labels:
                 self._index(number, line, lines[number] if number < len(lines) else None)
             elif len(cells) == 2:
                 label, value = cells
-                self._seen[label_key(label)].append((number, label, value, len(label) + len(CELL), ""))
+                self._seen[key].append((number, label, value, len(label) + len(CELL), ""))
 
-    def of(self, labels: Iterable[str]) -> list[Sighting]:
-        """Return every sighting of some labels."""
+    def of(self, labels: tuple[str, ...]) -> list[Sighting]:
+        """Return every sighting of some labels; rules ask for the same ones again and again."""
+        found = self._found.get(labels)
+        if found is None:
+            found = self._found[labels] = self._look_up(labels)
+        return found
+
+    def _look_up(self, labels: tuple[str, ...]) -> list[Sighting]:
         found: list[Sighting] = []
         for label in labels:
             key = _key_of_word(label)
@@ -115,6 +121,10 @@ class Labels:
             offset += len(cell) + len(CELL)
 
 
+def _is_merge_field(text: str) -> bool:
+    return ("{" in text or "_" in text or "[" in text) and _MERGE_FIELD.search(text) is not None
+
+
 def _is_label(key: str) -> bool:
     return key[:1].isalpha() and len(key) <= _MAX_LABEL
 
@@ -133,19 +143,28 @@ def _opens_label(text: str) -> bool:
 class Extraction:
     """Reads the fields of one rule from one mail (or one JSON-LD block of it)."""
 
-    def __init__(self, mail: Mail, labels: Labels, rule: Rule, block: Block | None) -> None:
+    def __init__(
+        self, mail: Mail, labels: Labels, rule: Rule, block: Block | None, *, fields: tuple[Field, ...] | None = None
+    ) -> None:
+        """Read `fields` in place of the rule's own, where they are given."""
         self._mail = mail
         self._labels = labels
         self._rule = rule
         self._block = block
+        self._fields = rule.all_fields if fields is None else fields
         self.captures: list[Capture] = []
         self.nearest: dict[str, str] = {}
 
     @cached_property
     def _stacked(self) -> bool:
         """Whether no label of the rule has its value beside it, so that values may stand below."""
-        words = (word for field in self._rule.all_fields for word in _labels_of(field))
-        return not any(one.value for one in self._labels.of(words))
+        return not any(
+            one.value
+            for field in self._fields
+            for source in field.sources
+            if source.kind is From.LABEL
+            for one in self._labels.of(source.words)
+        )
 
     def texts(self) -> dict[str, Any]:
         """Return each field's raw text; absent optional fields are left out.
@@ -154,7 +173,7 @@ class Extraction:
         """
         found: dict[str, Any] = {}
         missing: list[Field] = []
-        for field in self._rule.all_fields:
+        for field in self._fields:
             captures = [capture for source in field.sources for capture in self._look(field.name, source)]
             if captures:
                 found[field.name] = self._agreed(field, captures)
@@ -179,11 +198,14 @@ class Extraction:
         return sum(any(self._states(source) for source in field.sources) for field in self._rule.fields)
 
     def _states(self, source: Source) -> bool:
+        if source.kind is From.LABEL:
+            seen = self._labels.of(source.words)
+            return bool(seen) and any(one.value or (self._stacked and one.below) for one in seen)
         return any(find[-1] != "" for find in self._finds(source))
 
     def _agreed(self, field: Field, captures: list[Capture]) -> Any:
         self.captures += captures
-        if any(isinstance(one.raw, str) and _MERGE_FIELD.search(one.raw) for one in captures):
+        if any(isinstance(one.raw, str) and _is_merge_field(one.raw) for one in captures):
             raise Incomplete(
                 f"{self._rule.name}: the field `{field.name}` holds an unresolved merge field: "
                 "the sender's template is broken, ask for a corrected mail",
@@ -220,16 +242,7 @@ class Extraction:
         for label, label_line, line, start, raw in self._finds(source):
             if raw != "":
                 end = start + len(raw) if isinstance(raw, str) else start
-                yield Capture(
-                    field=field,
-                    source=source.kind,
-                    label=label,
-                    label_line=label_line,
-                    line=line,
-                    start=start,
-                    end=end,
-                    raw=raw,
-                )
+                yield Capture(field, source.kind, label, line, label_line, start, end, raw)
 
     def _finds(self, source: Source) -> Iterator[tuple[str, int, int, int, Any]]:
         """Yield label, line of the label, line and column of the value, and the value."""

@@ -5,15 +5,16 @@ The parser is lexbor, which takes time quadratic in nesting: tags and depth are 
 """
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
-from itertools import islice
-from typing import Final
+from itertools import repeat
+from typing import Any, Final, cast
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from parsers.errors import Unreadable
 from parsers.pattern import PatternSet
-from parsers.text import CELL, Line, line_of, normal, normal_each, without_history
+from parsers.text import CELL, Line, line_of, normal, normal_marked, without_history
 
 MAX_HTML: Final = 1024 * 1024
 MAX_TAGS: Final = 16_000
@@ -23,6 +24,7 @@ _SMALL: Final = 600
 """With fewer tags than this, no nesting can hurt and no counting is worth its time."""
 _MAX_OPEN_STYLES: Final = 150_000
 """Unclosed formatting elements times tags: each is copied into every later block."""
+_MAX_KEPT_STYLE: Final = 500
 
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _NEVER_NEST = frozenset((
@@ -33,18 +35,38 @@ _NEVER_NEST = frozenset((
 _MAY_NEST = re.compile(r"<(?!/|(?:td|tr|p|br|li|img)[ >])")
 """Opening tags other than the commonest of those: counted first, since counting is cheap."""
 _STYLES = frozenset(("a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"))
-_GAPS = frozenset(("p", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "table", "ul", "ol", "dl", "blockquote"))
-_BLOCKS = _GAPS | frozenset((
-    "address", "article", "aside", "body", "caption", "center", "dd", "details", "div", "dt", "fieldset", "figure",
-    "footer", "form", "header", "html", "legend", "li", "main", "nav", "pre", "section", "summary",
-))  # fmt: skip
-_SECTIONS = frozenset(("tbody", "tfoot", "thead"))
-_UNSEEN = frozenset((
-    "head", "style", "script", "title", "noscript", "template", "svg", "math", "object", "iframe", "textarea",
-    "select", "button",
-))  # fmt: skip
-_SKIPPED = _UNSEEN | {"-comment"}
-_NOT_INLINE = _BLOCKS | _SECTIONS | {"br", "tr"}
+_TEXT, _BLOCK, _GAP, _BREAK, _SECTION, _ROW, _CELL, _HEADING, _UNSEEN, _COMMENT = range(10)
+"""What becomes of a node; of one that has no such kind, only what is in it counts. A gap is a block between blanks."""
+_TAGS: Final = {
+    _GAP: ("p", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "table", "ul", "ol", "dl", "blockquote"),
+    _BLOCK: (
+        "address", "article", "aside", "body", "caption", "center", "dd", "details", "div", "dt", "fieldset", "figure",
+        "footer", "form", "header", "html", "legend", "li", "main", "nav", "pre", "section", "summary",
+    ),
+    _BREAK: ("br",),
+    _SECTION: ("tbody", "tfoot", "thead"),
+    _ROW: ("tr",),
+    _CELL: ("td",),
+    _HEADING: ("th",),
+    _UNSEEN: (
+        "head", "style", "script", "title", "noscript", "template", "svg", "math", "object", "iframe", "textarea",
+        "select", "button",
+    ),
+}  # fmt: skip
+
+
+def _kinds() -> dict[int, int]:
+    """Return the kinds by lexbor's number of a tag: to ask for its name costs twice as much."""
+    tree = LexborHTMLParser("<body>text<!-- comment -->")
+    text, comment = cast(LexborNode, tree.body).iter(include_text=True)
+    kinds = {tree.create_node(tag).tag_id: kind for kind, tags in _TAGS.items() for tag in tags}
+    return kinds | {text.tag_id: _TEXT, comment.tag_id: _COMMENT}
+
+
+_KINDS = _kinds()
+_ID = {kind: tag_id for tag_id, kind in _KINDS.items()}
+_TEXT_ID, _ROW_ID, _CELL_ID, _HEADING_ID = _ID[_TEXT], _ID[_ROW], _ID[_CELL], _ID[_HEADING]
+
 _QUOTED = (
     "blockquote[type=cite], blockquote.gmail_quote, div.gmail_quote, div.gmail_quote_container, div.yahoo_quoted, "
     "div.moz-cite-prefix, div.moz-forward-container, #divRplyFwdMsg, #divRplyFwdMsg ~ *, #appendonsend, "
@@ -95,7 +117,7 @@ def _hidden(tree: LexborHTMLParser) -> list[LexborNode]:
     """Return the elements that their style hides; mails repeat few styles many times, so each is read once."""
     nodes = tree.css("[style], [bgcolor]")
     styles = [(has.get("style"), has.get("bgcolor")) for has in [node.attributes for node in nodes]]
-    hiding = {style for style in set(styles) if _is_hidden(style[0] or "", style[1] or "")}
+    hiding = {style for style in set(styles) if _hides(style[0] or "", style[1] or "")}
     return [node for node, style in zip(nodes, styles, strict=True) if style in hiding] if hiding else []
 
 
@@ -103,7 +125,11 @@ def _drop(nodes: list[LexborNode]) -> None:
     if len(nodes) > MAX_DROPPED:
         raise Unreadable(f"an HTML part holds more than {MAX_DROPPED} hidden or quoted elements")
     for node in nodes:
-        node.decompose()
+        if node.tag == "html":  # lexbor keeps the root: what is in it goes
+            for child in list(node.iter(include_text=True)):
+                child.decompose()
+        else:
+            node.decompose()
 
 
 def _check_bounds(html: str) -> None:
@@ -136,9 +162,14 @@ def _check_bounds(html: str) -> None:
         raise Unreadable("an HTML part leaves too many formatting tags open")
 
 
+def _hides(style: str, bgcolor: str) -> bool:
+    """Return whether a style hides its element; what is said of short ones is kept, since mails repeat them."""
+    read = _is_hidden if len(style) + len(bgcolor) <= _MAX_KEPT_STYLE else _is_hidden.__wrapped__
+    return read(style, bgcolor)
+
+
 @lru_cache(maxsize=1024)
 def _is_hidden(style: str, bgcolor: str) -> bool:
-    """Return whether a style hides its element."""
     if style and _HIDDEN_STYLE.search(style):
         return True
     colours = {name.lower().removesuffix("-color"): _colour(value) for name, value in _COLOUR.findall(style)}
@@ -170,16 +201,20 @@ class _Page:
     def children(self, node: LexborNode) -> None:
         child = node.first_child
         while child is not None:
-            tag = child.tag
-            if tag == "-text":
+            tag = child.tag_id
+            if tag == _TEXT_ID:
                 self._text.append(child.text_content or "")
-            elif tag == "br":
+            elif (kind := _KINDS.get(tag)) is None:
+                self.children(child)
+            elif kind == _GAP:
+                self._block(child, gap=True)
+            elif kind == _BLOCK:
+                self._block(child, gap=False)
+            elif kind == _BREAK:
                 self.end_line(explicit=True)
-            elif tag in _BLOCKS:
-                self._block(child, gap=tag in _GAPS)
-            elif tag in _SECTIONS:
+            elif kind == _SECTION:
                 self._rows(child)
-            elif tag not in _SKIPPED:
+            elif kind != _UNSEEN and kind != _COMMENT:
                 self.children(child)
             child = child.next
 
@@ -205,16 +240,17 @@ class _Page:
         """Write the rows of a table's section; HTML parsing leaves no text between them but white space."""
         self.end_line()
         plain = _PlainRows()
-        for child in section.iter():
-            tag = child.tag
-            if tag == "tr":
-                if plain.add(child):
-                    continue
-                self._write(plain)
-                self._row(child)
-            elif tag not in _SKIPPED:
-                self._write(plain)
-                self.children(child)
+        if not plain.add(section):
+            for child in section.iter():
+                kind = _KINDS.get(child.tag_id)
+                if kind == _ROW:
+                    if plain.add(child):
+                        continue
+                    self._write(plain)
+                    self._row(child)
+                elif kind != _UNSEEN and kind != _COMMENT:
+                    self._write(plain)
+                    self.children(child)
         self._write(plain)
         self.end_line()
 
@@ -228,12 +264,16 @@ class _Page:
             self.lines += lines
 
     def _row(self, row: LexborNode) -> None:
-        cells = [cell for cell in row.iter() if cell.tag in ("td", "th")]
-        pages = [_cell_lines(cell) for cell in cells]
-        if len(pages) == 1 or any(len(lines) > 1 or (lines and len(lines[0].cells) > 1) for lines in pages):
+        cells = [(cell, kind) for cell in row.iter() if (kind := _KINDS.get(cell.tag_id)) in (_CELL, _HEADING)]
+        is_header = all(kind == _HEADING for _, kind in cells)
+        if len(cells) == 1:
+            is_header = is_header and _is_plain(cells[0][0])
+        pages = [_cell_lines(cell) for cell, _ in cells]
+        if (len(pages) == 1 and not is_header) or any(
+            len(lines) > 1 or (lines and len(lines[0].cells) > 1) for lines in pages
+        ):
             self._extend(pages)
             return
-        is_header = all(cell.tag == "th" for cell in cells)
         line = line_of([lines[0].text if lines else "" for lines in pages], gap=self._gap, header=is_header)
         if line is not None:
             self.lines.append(line)
@@ -250,78 +290,79 @@ class _Page:
                 self._gap = False
 
 
-class _PlainRows:
-    """Rows whose cells hold one text each: their texts are brought to the normal form all at once."""
+_ROW_MARK, _CELL_MARK, _HEADING_MARK = "\0\1", "\0\2", "\0\3"
+"""What stands before a row and a cell in the text of plain rows: HTML parsing leaves no U+0000 in a text."""
 
-    __slots__ = ("_rows", "_texts")
+
+class _PlainRows:
+    """Rows whose cells hold text and inline elements alone: their texts are brought to the normal form all at once."""
+
+    __slots__ = ("_headings", "_marked")
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
-        self._rows: list[tuple[int, bool]] = []
-        """The number of cells of each row, and whether all are headings."""
+        self._marked: list[str] = []
+        """The texts, and the marks between them."""
+        self._headings = False
 
-    def add(self, row: LexborNode) -> bool:
-        """Take a row in; return False for one that holds other cells, too."""
-        texts: list[str] = []
-        headings = 0
-        cell = row.first_child
-        while cell is not None:
-            tag = cell.tag
-            if tag == "td" or tag == "th":
-                headings += tag == "th"
-                text = _plain_text(cell)
-                if text is None and tag == "th":
-                    text = _plain_heading(cell)
-                if text is None:
+    def add(self, node: LexborNode) -> bool:
+        """Take in a row, or all rows of a section; return False when there is more to it than plain cells."""
+        marked: list[str] = []
+        cells = headings = 0
+        for below in node.traverse(include_text=True):
+            tag = below.tag_id
+            if tag == _TEXT_ID:
+                marked.append(below.text_content or "")
+            elif tag == _CELL_ID:
+                marked.append(_CELL_MARK)
+                cells += 1
+            elif tag == _ROW_ID:
+                if headings == 1 and not cells:
                     return False
-                texts.append(text)
-            cell = cell.next
-        self._texts += texts
-        self._rows.append((len(texts), headings == len(texts)))
+                marked.append(_ROW_MARK)
+                cells = headings = 0
+            elif tag == _HEADING_ID:
+                marked.append(_HEADING_MARK)
+                headings += 1
+                self._headings = True
+            elif (kind := _KINDS.get(tag)) is not None and kind != _COMMENT and (kind != _SECTION or marked):
+                return False
+        if headings == 1 and not cells:
+            return False
+        self._marked += marked
         return True
 
     def take(self) -> list[Line]:
         """Return the lines of the rows that are not empty, and forget them all."""
-        if not self._rows:
+        if not self._marked:
             return []
-        normals = iter(normal_each(self._texts))
-        lines = [
-            Line._make((text, cells, False, is_header, False))
-            for count, is_header in self._rows
-            if (text := CELL.join(cells := tuple(islice(normals, count))).strip())
-        ]
-        self._texts.clear()
-        self._rows.clear()
-        return lines
+        text = normal_marked("".join(self._marked)).replace(_CELL_MARK, CELL)
+        self._marked.clear()
+        rows = [row for row in text.split(_ROW_MARK) if row]
+        headers: Iterable[bool] = repeat(False)
+        if self._headings:
+            headers = [_HEADING_MARK in row and CELL not in row for row in rows]
+            rows = [row.replace(_HEADING_MARK, CELL) for row in rows]
+        texts = [row.strip() for row in rows]
+        cells = [tuple(row[1:].split(CELL)) for row in rows]
+        values = zip(texts, cells, repeat(False), headers, repeat(False), strict=False)
+        lines: Iterable[Line] = map(cast(Any, tuple).__new__, repeat(Line), values)  # Line._make, without a call each
+        return [line for line in lines if line.text]
 
 
-def _plain_text(cell: LexborNode) -> str | None:
-    """Return the text of a cell that holds one text, bare or in one inline element; None for any other cell."""
-    node = cell.first_child
-    if node is None:
-        return ""
-    while node is not None and node.next is None:
-        text = node.text_content
-        if text is not None:
-            return text
-        tag = node.tag
-        if tag in _SKIPPED:
-            return ""
-        if tag in _NOT_INLINE:
-            return None
-        node = node.first_child
-    return None
-
-
-def _plain_heading(cell: LexborNode) -> str | None:
-    """Return the plain text of a heading once what is unseen is out of it: it makes a heading no less plain."""
-    node: LexborNode | None = cell
-    while node is not None and node.tag not in _NOT_INLINE:
-        for child in list(node.iter()):
-            if child.tag in _UNSEEN:
-                child.decompose()
-        node = node.first_child
-    return _plain_text(cell)
+def _is_plain(heading: LexborNode) -> bool:
+    """Return whether a heading holds one text, bare or in one inline element; what is unseen makes it no less plain."""
+    node: LexborNode | None = heading
+    while node is not None:
+        kind = _KINDS.get(node.tag_id)
+        if kind == _TEXT:
+            return True
+        if kind is not None and kind != _HEADING:
+            return False
+        below = [child for child in node.iter(include_text=True) if _KINDS.get(child.tag_id) != _UNSEEN]
+        if len(below) > 1:
+            return False
+        node = below[0] if below else None
+    return True  # it is empty
 
 
 def _cell_lines(cell: LexborNode) -> list[Line]:

@@ -14,6 +14,7 @@ from parsers.convert import Value
 from parsers.events import Kind
 
 PREFIX = "gpi1-"
+_ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
 
 
 def identity_of(
@@ -25,7 +26,7 @@ def identity_of(
     texts, in the order that the rule gives them.
     """
     parts = [company, crm_unit_id, occurrence, kind, ordinal, list(values)]
-    digest = hashlib.sha256(json.dumps(parts, ensure_ascii=True, separators=(",", ":")).encode()).digest()
+    digest = hashlib.sha256(_ENCODER.encode(parts).encode()).digest()
     return PREFIX + base64.b32encode(digest[:20]).decode().lower()
 
 

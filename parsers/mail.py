@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email import message_from_bytes
+from email.feedparser import FeedParser
 from email.message import Message
 from typing import Any, Final, TypeAlias, cast
 
@@ -31,8 +32,9 @@ _MAX_ADDRESSES: Final = 4096
 _MAX_RECEIVED: Final = 30
 _MAX_DATE: Final = 200
 
+_CONTENT_TYPE: Final = b"content-type:"
 _CONTAINER = re.compile(rb"content-type:\s*(?:multipart|message)/((?:[^\r\n]|\r?\n[ \t])*)")
-_HEADER_END = re.compile(rb"\r?\n\r?\n|\r\r")
+_HEADER_END = re.compile(rb"\n\r?\n|\r\r")
 _FOLDED = re.compile(r"[\r\n]+")
 _ZONELESS = re.compile(r"\d\d:\d\d(?::\d\d)?\s*$")
 _WARNING_TAG = re.compile(r"^(?:\[(?:external|ext|caution)[^\]]{0,40}\]|external:|caution:)\s*", re.IGNORECASE)
@@ -123,7 +125,9 @@ def _parsed(raw: bytes, *, containers: int) -> Message:
     end = None if containers else _HEADER_END.search(raw)
     if end is None:
         return message_from_bytes(raw)
-    message = message_from_bytes(raw[: end.end()])
+    parser = FeedParser()  # as message_from_bytes does, without its file
+    parser.feed(raw[: end.end()].decode("ascii", "surrogateescape").replace("\r\n", "\n").replace("\r", "\n"))
+    message = parser.close()
     if message.is_multipart() or message.get_payload():  # the header ended earlier, at a line that is none
         return message_from_bytes(raw)
     message.set_payload(raw[end.end() :].decode("ascii", "surrogateescape"))
@@ -137,9 +141,12 @@ def _checked_containers(raw: bytes) -> int:
         raise Unreadable(f"the header is longer than {MAX_HEADER_BLOCK} bytes")
     containers = 0
     low = raw.lower()
-    if b"multipart/" not in low and b"message/" not in low:
-        return 0
-    for match in _CONTAINER.finditer(low):
+    place = low.find(_CONTENT_TYPE)
+    while place >= 0:  # faster than to search for the pattern
+        match = _CONTAINER.match(low, place)
+        place = low.find(_CONTENT_TYPE, match.end() if match else place + 1)
+        if match is None:
+            continue
         containers += 1
         if containers > MAX_CONTAINERS:
             raise Unreadable(f"the mail holds more than {MAX_CONTAINERS} multipart or message parts")

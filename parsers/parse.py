@@ -73,9 +73,8 @@ def _location_name(mail: Mail, labels: Labels, rule: Rule | None, rules: RuleSet
     field = rules.packs[rule.pack].location if rule else None
     if rule is None or field is None:
         return None
-    alone = replace(rule, fields=(field,), occurred=None)
     try:
-        return Extraction(mail, labels, alone, None).texts().get(field.name)
+        return Extraction(mail, labels, rule, None, fields=(field,)).texts().get(field.name)
     except Held:
         return None
 

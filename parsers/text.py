@@ -29,6 +29,7 @@ _IGNORABLE = re.compile(
 )
 _MAYBE_MARKS = re.compile(f"[^\0-\u02ff]{{{MAX_MARKS + 1}}}")
 """A run that may be of combining marks: none stands below U+0300."""
+_NO_MARKS = dict.fromkeys(range(4))
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _QUOTE_HEAD = re.compile(
     r"-{2,}\s*(?:original message|forwarded message|ursprüngliche nachricht|message d'origine)\s*-{2,}"
@@ -36,6 +37,7 @@ _QUOTE_HEAD = re.compile(
     r"|el .{5,200} escribió:",
     re.IGNORECASE,
 )
+_BULLETS = " *•·-–_:"
 _HISTORY = (("from:", "sent:"), ("from:", "date:"), ("von:", "gesendet:"), ("de:", "envoyé:"), ("de:", "enviado:"))
 
 
@@ -71,12 +73,17 @@ def normal(text: str) -> str:
     return seen if seen.isprintable() else _CONTROL.sub("\ufffd", seen)
 
 
-def normal_each(texts: Sequence[str]) -> list[str]:
-    """Return each of `texts` (none holds U+0000) in the normal form: all at once where all are plain ASCII."""
-    joined = " ".join("\0".join(texts).split())
-    if joined.isascii() and joined.replace("\0", "").isprintable():
-        return joined.replace(" \0", "\0").replace("\0 ", "\0").split("\0") if texts else []
-    return [normal(text) for text in texts]
+def normal_marked(text: str) -> str:
+    """Return a text whose pieces each begin with a mark (U+0000 and one of U+0001 to U+0003), each in the normal form.
+
+    All at once where all are plain ASCII. What stands before the first mark is left out.
+    """
+    plain = " ".join(text[text.find("\0") :].split())
+    if plain.isascii():
+        bare = plain.translate(_NO_MARKS)
+        if bare.isprintable() and len(bare) + 2 * plain.count("\0") == len(plain):
+            return plain.replace(" \0", "\0").replace("\1 ", "\1").replace("\2 ", "\2").replace("\3 ", "\3")
+    return "".join([f"\0{piece[0]}{normal(piece[1:])}" for piece in text.split("\0")[1:]])
 
 
 def _check_marks(text: str) -> None:
@@ -113,17 +120,17 @@ def plain_lines(text: str, *, flowed: bool = False) -> list[Line]:
 
 def without_history(lines: list[Line]) -> list[Line]:
     """Return the lines above the quoted history of a reply, without those that are quoted by ``>``."""
-    kept: list[Line] = []
+    end = len(lines)
+    quoted = False
     for number, line in enumerate(lines):
         text = line.text
-        first = text[0]
-        if first in ">FfVvDd" or text[-1] in ":-":
-            if first == ">":
-                continue
-            if _QUOTE_HEAD.fullmatch(text) or _history_block(lines, number):
+        if text[0] in ">FfVvDd" or text[-1] in ":-":
+            if text[0] == ">":
+                quoted = True
+            elif _QUOTE_HEAD.fullmatch(text) or _history_block(lines, number):
+                end = number
                 break
-        kept.append(line)
-    return kept
+    return [line for line in lines[:end] if line.text[0] != ">"] if quoted else lines[:end]
 
 
 def _history_block(lines: list[Line], number: int) -> bool:
@@ -136,4 +143,9 @@ def _history_block(lines: list[Line], number: int) -> bool:
 
 def label_key(text: str) -> str:
     """Return what two spellings of one label, each normal already, share: case, bullets and colon do not count."""
-    return text.casefold().strip(" *•·-–_:")
+    return text.casefold().strip(_BULLETS)
+
+
+def label_keys(texts: Sequence[str]) -> list[str]:
+    """Return the label key of each text."""
+    return [key.strip(_BULLETS) for key in "\n".join(texts).casefold().split("\n")] if texts else []

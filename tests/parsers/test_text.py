@@ -2,6 +2,7 @@
 
 import pytest
 
+from parsers import html as reader
 from parsers.errors import Unreadable
 from parsers.html import MAX_DEPTH, MAX_TAGS, read_html
 from parsers.text import label_key, normal, plain_lines
@@ -29,6 +30,27 @@ def test_rows_are_lines_of_cells() -> None:
     """A table row is one line whose cells are kept."""
     page = read_html("<table><tr><td><b>Unit</b></td><td><span>B204</span></td></tr></table>")
     assert [line.cells for line in page.lines] == [("Unit", "B204")]
+
+
+@pytest.mark.parametrize(
+    ("row", "cells", "header"),
+    [
+        ("<th>Unit<th>Rent", ("Unit", "Rent"), True),
+        ("<th>Unit<td>B204", ("Unit", "B204"), False),
+        ("<th>Unit<script>x</script><th><b>Rent</b> <i>due</i>", ("Unit", "Rent due"), True),
+        ("<th><b>Move-in</b><style>x</style>", ("Move-in",), True),
+        ("<th>Unit: <b>B204</b>", ("Unit: B204",), False),
+        ("<td> Unit\n<td><a>B</a><!-- x --><i>204</i> ", ("Unit", "B204"), False),
+        ("<td>Unit<td><td>", ("Unit", "", ""), False),
+        ("<td>Größe&nbsp;<td> Ｂ２０４", ("Größe", "B204"), False),
+        ("<td>a&#1;<td>\2 b", ("a\ufffd", "\ufffd b"), False),
+    ],
+)
+def test_a_row_keeps_its_cells_and_whether_they_are_headings(row: str, cells: tuple[str, ...], header: bool) -> None:
+    """Inline elements and comments do not part a cell, and what is unseen makes a heading no less one."""
+    for table in (f"<table><tr>{row}</table>", f"<table><tr>{row}</tr><tr><td>x<p>y</p></table>"):
+        line = read_html(table).lines[0]
+        assert (line.cells, line.header) == (cells, header)
 
 
 def test_blocks_breaks_and_items_are_lines() -> None:
@@ -71,6 +93,23 @@ def test_layout_cells_do_not_lend_values() -> None:
 def test_what_a_reader_does_not_see_is_left_out(hidden: str) -> None:
     """Hidden text and quoted history are not read; what stands above is."""
     assert lines_of(f"<html><body><p>Unit: B204</p>{hidden}</body></html>") == ["Unit: B204"]
+
+
+@pytest.mark.parametrize("root", ["hidden", "aria-hidden=true", "style='display:none'", "id=divRplyFwdMsg"])
+def test_a_hidden_root_hides_all(root: str) -> None:
+    """A mail whose root element is hidden has no readable text; one whose root is not has all of its own."""
+    assert lines_of(f"<html {root}><body>Unit: B204<p hidden>x</p></body></html>") == []
+    assert lines_of("<html lang=en><body>Unit: B204</body></html>") == ["Unit: B204"]
+
+
+def test_long_styles_are_read_and_not_kept() -> None:
+    """What a style says is remembered for short styles only; a long one hides all the same."""
+    reader._is_hidden.cache_clear()
+    pad = "x" * 2000
+    assert lines_of(f"a<p style='--a:{pad};display:none'>b</p><p bgcolor={pad} style='color:red'>c</p>") == ["a", "c"]
+    assert reader._is_hidden.cache_info().currsize == 0
+    assert lines_of("a<p style='display:none'>b</p>") == ["a"]
+    assert reader._is_hidden.cache_info().currsize == 1
 
 
 @pytest.mark.parametrize(
