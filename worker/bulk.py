@@ -17,7 +17,7 @@ from worker.bulkitem import Item, plan_item
 from worker.calls import BulkDestination, Many, Outcome, Reply
 from worker.drain import Drain
 from worker.keys import BULK, bulk_key_base, derive_key
-from worker.notices import Notice, new_units, refused_call, refused_token
+from worker.notices import Notice, new_units, opened, refused_call, refused_token
 from worker.order import State, UnitEvent
 from worker.store import bulk, calls, lanes, pauses
 from worker.store.calls import Attempt, OpenCall
@@ -368,7 +368,7 @@ class BulkSender:
         issue_id, is_new = open_issue(connection, notice, now=now, event_ids=event_ids)
         if is_new:
             after.told.append(("issue.opened", issue_id))
-            after.troubles.append({"event": "issue_opened", "issue": issue_id, "kind": str(notice.kind)})
+            after.troubles.append(opened(issue_id, notice.kind))
 
 
 def _asking(items: Collection[Item]) -> list[int]:

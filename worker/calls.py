@@ -98,6 +98,8 @@ class Reply:
     """``METHOD /path`` that was really sent, where it differs from the request (ids looked up at the destination)."""
     many: Many | None = None
     """Of a call of many units; None: the answer does not say what came of each."""
+    wrong: tuple[str, ...] = ()
+    """Of a ``REJECTED`` call: the fields that the refusal names, by our names; empty: it names none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

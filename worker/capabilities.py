@@ -78,8 +78,9 @@ _HEAD = (
     "This page is made by `make capabilities` from the rules and the destination files that ship. A test fails when it",
     "is old.",
     "",
-    "A mailbox whose rules make what its destination does not take is refused by `gatepost config check`. With",
-    "`ignore_unknown_fields = true` at the destination, what it does not take is dropped and recorded instead.",
+    "A mailbox whose rules make what its destination does not take is refused by `gatepost config check`, and by the",
+    "start of `up` and `work`. With `ignore_unknown_fields = true` at the destination, what it does not take is",
+    "dropped and recorded instead.",
     "[destinations.md](destinations.md) says what each destination file does.",
 )
 

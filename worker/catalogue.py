@@ -71,8 +71,14 @@ def requests_per_minute(chosen: Destination) -> int:
     return load_api(chosen.api).requests_per_minute if chosen.kind == "http" else 0
 
 
-def http_destination(name: str, chosen: Destination, *, clock: Callable[[], dt.datetime]) -> HttpDestination:
-    """Return the client of a described API.
+def http_destination(
+    name: str,
+    chosen: Destination,
+    *,
+    clock: Callable[[], dt.datetime],
+    map_file: Callable[[str], str] = lambda _location: "",
+) -> HttpDestination:
+    """Return the client of a described API. ``map_file``: the unit map of a location; empty when it has none.
 
     Raises:
         RuleErrors: its file is broken.
@@ -87,17 +93,21 @@ def http_destination(name: str, chosen: Destination, *, clock: Callable[[], dt.d
         spec=spec,
         base_url=chosen.base_url,
         clock=clock,
-        token=_secret(name, chosen.token_env, chosen.token_file),
-        client_id=_secret(name, chosen.client_id_env, None),
-        client_secret=_secret(name, chosen.client_secret_env, chosen.client_secret_file),
+        token=secret_reader(name, chosen.token_env, chosen.token_file),
+        client_id=secret_reader(name, chosen.client_id_env, None),
+        client_secret=secret_reader(name, chosen.client_secret_env, chosen.client_secret_file),
         ignore_unknown_fields=chosen.ignore_unknown_fields,
+        map_file=map_file,
         window=chosen.window,
         timeout_s=chosen.timeout_s,
     )
 
 
-def _secret(name: str, variable: str | None, file: Path | None) -> Callable[[], str]:
-    """Return the function that reads a secret, anew each time; empty when there is none."""
+def secret_reader(name: str, variable: str | None, file: Path | None) -> Callable[[], str]:
+    """Return the function that reads a destination's secret, anew each time; empty when there is none.
+
+    ``name``: the destination, for the log. ``variable`` wins over ``file``; with neither it is always empty.
+    """
 
     def read() -> str:
         if variable is None and file is None:

@@ -16,7 +16,7 @@ from worker.destinations.client import KeptClient
 from worker.destinations.deadline import deadline
 from worker.hooks import Hooks
 from worker.log import where
-from worker.notices import silent_webhook
+from worker.notices import opened, silent_webhook
 from worker.settings import Webhook
 from worker.signing import sign
 from worker.store import hooks as store
@@ -144,19 +144,24 @@ class Deliver:
         wait_s = min(FIRST_WAIT_S * 2.0 ** min(delivery.tries - 1, 20), LONGEST_WAIT_S)
         wait_s = max(wait_s * random.uniform(0.5, 1.5), min(asked_wait_s, LONGEST_WAIT_S))  # noqa: S311
         due_at = None if is_over else now + dt.timedelta(seconds=wait_s)
+        lines: list[Mapping[str, object]] = []
         with self._db.write() as connection:
             is_ours = store.settle_hook(
                 connection, delivery, state, status=status, message=message, due_at=due_at, now=now
             )
             if is_ours and is_over:
-                issue_id, is_new = open_issue(connection, silent_webhook(webhook.name, message), now=now)
+                notice = silent_webhook(webhook.name, message)
+                issue_id, is_new = open_issue(connection, notice, now=now)
                 if is_new:
                     self._hooks.tell(connection, [("issue.opened", issue_id)], but=webhook.name)
+                    lines.append(opened(issue_id, notice.kind))
         about = {"endpoint": webhook.name, "delivery": delivery.id, "tries": delivery.tries, "error": message}
         if is_over:
             self._on_trouble(event="hook_given_up", **about)
         else:
             self._on_trouble(event="hook_failed", **about)
+        for line in lines:
+            self._on_trouble(**line)
 
     def _client(self, name: str) -> KeptClient:
         with self._gate:

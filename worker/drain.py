@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 
 from worker.calls import Destination, Outcome, Reply
 from worker.log import where
-from worker.notices import IssueKind, silent_destination
+from worker.notices import IssueKind, opened, silent_destination
 from worker.store import gates, lanes, pauses
 from worker.store.database import Database
 from worker.store.issues import close_issue, open_issue
@@ -156,14 +156,12 @@ class Drain:
                 close_issue(connection, IssueKind.DESTINATION_DOWN, name, now=now, note="it answers again")
                 after.troubles.append({"event": "circuit_closed", "destination": name})
             return
-        opened = [gates.note_failure(connection, name, now=now) for _ in failed]
-        if any(opened):
+        shut = [gates.note_failure(connection, name, now=now) for _ in failed]
+        if any(shut):
             issue_id, is_new = open_issue(connection, silent_destination(name, failed[-1].message), now=now)
             if is_new:
                 after.told.append(("issue.opened", issue_id))
-                after.troubles.append(
-                    {"event": "issue_opened", "issue": issue_id, "kind": str(IssueKind.DESTINATION_DOWN)}
-                )
+                after.troubles.append(opened(issue_id, IssueKind.DESTINATION_DOWN))
             after.troubles.append({"event": "circuit_opened", "destination": name})
 
     def close(self) -> None:

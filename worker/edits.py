@@ -2,7 +2,7 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -32,6 +32,8 @@ _NAMES_OF = {
 """What an event of each kind may say."""
 
 MOVABLE = (State.HELD, State.REJECTED)
+PAGE = 500
+"""Events of an issue that are moved in one transaction."""
 
 _CHECKS = {**FACT_CHECKS, **TENANCY_CHECKS, "occupied": flag}
 
@@ -54,6 +56,21 @@ def discard_events(db: Database, ids: Sequence[int], *, actor: str, reason: str,
         CannotDo: one is neither held nor rejected.
     """
     return _move(db, ids, State.DISCARDED, "event discard", actor=actor, reason=reason, now=now)
+
+
+def pages_of_issue(db: Database, issue_id: int) -> Iterator[list[int]]:
+    """Yield the held and rejected events of an issue, oldest first, a page at a time; each is looked for when due."""
+    last = 0
+    while True:
+        its = sa.and_(events.c.issue_id == issue_id, events.c.id > last)
+        movable = events.c.state.in_([str(state) for state in MOVABLE])
+        with db.read() as connection:
+            statement = sa.select(events.c.id).where(its, movable).order_by(events.c.id).limit(PAGE)
+            page = list(connection.execute(statement).scalars())
+        if not page:
+            return
+        yield page
+        last = page[-1]
 
 
 def _move(

@@ -8,12 +8,14 @@ import datetime as dt
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy.engine import Connection
 
 from parsers import RuleSet
 from worker.log import where
-from worker.numbers import hold_by_number, note_numbers
+from worker.notices import opened
+from worker.numbers import held_of_mail, hold_by_number, note_numbers
 from worker.settings import Guards, Mailbox
 from worker.store import mails, pauses
 from worker.store.database import Database
@@ -96,10 +98,15 @@ class Ingest:
             return self._postpone(mail.id, f"{verdict.rule} is paused", tries=mail.tries)
         with self._db.write() as connection:
             now = self._clock()
-            verdict = hold_by_number(connection, find_units(connection, verdict), self._guards(), now=now)
+            verdict = find_units(connection, verdict)
+            tellings = hold_by_number(connection, verdict.tellings, self._guards(), now=now)
+            verdict = replace(verdict, tellings=tellings)
             keys = mails.store_verdict(connection, verdict, now=now)
-            self._tell(connection, verdict, note_numbers(connection, verdict, now=now))
+            issue = note_numbers(connection, tellings, held_of_mail(connection, mail.id), now=now)
+            self._tell(connection, verdict, None if issue is None else issue[0])
         self._on_read(verdict)
+        if issue is not None:
+            self._on_trouble(**opened(*issue))
         return keys
 
     def _give_up_or_postpone(self, mail_id: str, error: Exception) -> None:
@@ -119,13 +126,13 @@ class Ingest:
             self._tell(connection, verdict, None)
         self._on_read(verdict)
 
-    def _tell(self, connection: Connection, verdict: Verdict, issue: tuple[int, bool] | None) -> None:
+    def _tell(self, connection: Connection, verdict: Verdict, issue_id: int | None) -> None:
         """Store what webhooks tell with what they tell of: a held mail, and an issue that is new."""
         told: list[tuple[str, int | str]] = []
         if verdict.state is MailState.HELD:
             told.append(("mail.held", verdict.mail_id))
-        if issue is not None and issue[1]:
-            told.append(("issue.opened", issue[0]))
+        if issue_id is not None:
+            told.append(("issue.opened", issue_id))
         if told:
             self._on_told(connection, told)
 

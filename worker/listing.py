@@ -1,4 +1,4 @@
-"""Lists in pages: mails, events, units, rules, issues, as the operator API shows them."""
+"""Lists in pages: mails, events, units, rules, issues, replays, as the operator API shows them."""
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
@@ -10,9 +10,10 @@ from sqlalchemy.engine import Row
 
 from parsers import RuleSet
 from worker.mending import issue_plain
+from worker.replayed import replay_plain
 from worker.store import query
 from worker.store.database import Database
-from worker.store.tables import events, issues, lanes, mails
+from worker.store.tables import events, issues, lanes, mails, replays
 from worker.views import Plain, event_plain, mail_plain, unit_plain
 
 
@@ -53,14 +54,13 @@ class _List:
     show: Callable[[Row[Any]], Plain]
 
 
-def _unit_conditions(text: str) -> list[sa.ColumnElement[bool]]:
-    columns = (lanes.c.crm_unit_id, lanes.c.unit, lanes.c.location)
-    return [sa.or_(*(column.icontains(word, autoescape=True) for column in columns)) for word in text.split()]
+def _words_in(*columns: Any) -> Callable[[str], list[sa.ColumnElement[bool]]]:
+    """Return what finds rows of which some column holds each word of a query."""
 
+    def find(text: str) -> list[sa.ColumnElement[bool]]:
+        return [sa.or_(*(column.icontains(word, autoescape=True) for column in columns)) for word in text.split()]
 
-def _issue_conditions(text: str) -> list[sa.ColumnElement[bool]]:
-    columns = (issues.c.kind, issues.c.state, issues.c.title)
-    return [sa.or_(*(column.icontains(word, autoescape=True) for column in columns)) for word in text.split()]
+    return find
 
 
 _OF_LANE = (events.c.destination == lanes.c.destination, events.c.crm_unit_id == lanes.c.crm_unit_id)
@@ -87,7 +87,7 @@ LISTS: Mapping[str, _List] = {
         # A unit is there from its first event on.
         created_at=sa.select(sa.func.min(events.c.created_at)).where(*_OF_LANE).correlate(lanes).scalar_subquery(),
         descending=False,
-        find=_unit_conditions,
+        find=_words_in(lanes.c.crm_unit_id, lanes.c.unit, lanes.c.location),
         show=unit_plain,
     ),
     "issues": _List(
@@ -95,15 +95,23 @@ LISTS: Mapping[str, _List] = {
         key=(issues.c.id,),
         created_at=issues.c.first_at,
         descending=True,
-        find=_issue_conditions,
+        find=_words_in(issues.c.kind, issues.c.state, issues.c.title),
         show=issue_plain,
+    ),
+    "replays": _List(
+        columns={name: replays.c[name] for name in ("created_at", "state", "id")},
+        key=(replays.c.id,),
+        created_at=replays.c.created_at,
+        descending=True,
+        find=_words_in(replays.c.query, replays.c.state, replays.c.reason),
+        show=replay_plain,
     ),
 }
 RULE_COLUMNS = ("name", "pack")
 
 
 def list_page(db: Database, name: str, wish: Wish) -> Page:
-    """Return a page of ``mails``, ``events``, ``units`` or ``issues``.
+    """Return a page of one of the lists: ``mails``, ``events``, ``units``, ``issues`` or ``replays``.
 
     Raises:
         QueryError: the query cannot be understood.

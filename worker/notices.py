@@ -1,11 +1,15 @@
 """Notices: what an issue says of a cause, in words that name the next step. Pure."""
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from worker.calls import Outcome, Reply
+
+MACHINE = "gatepost"
+"""The actor of what no person asked for."""
 
 
 class IssueKind(StrEnum):
@@ -24,6 +28,7 @@ class IssueKind(StrEnum):
     NO_EARLIER_VALUE = "no_earlier_value"
     RECONCILE = "reconcile"
     WEBHOOK_GIVEN_UP = "webhook_given_up"
+    MAILBOX_SILENT = "mailbox_silent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +122,8 @@ def refused_token(destination: str, reason: str) -> Notice:
         kind=IssueKind.UNAUTHORIZED,
         cause=destination,
         title=f"{destination} refuses our token",
-        detail=f"{reason}; renew the token, then `gatepost resume destination {destination} --go`",
+        detail=f"{reason}; renew the token: from its file it is taken up by itself, else "
+        f"`gatepost resume destination {destination} --go`",
         subject={"destination": destination},
     )
 
@@ -170,3 +176,20 @@ def silent_webhook(endpoint: str, says: str) -> Notice:
         detail=f"last: {says}; mend it there, then resolve this issue: what was given up is not sent again",
         subject={"webhook": endpoint},
     )
+
+
+def silent_mailbox(mailbox: str, last_at: dt.datetime | None, silent_after: str) -> Notice:
+    """No mail has come for longer than is usual. ``last_at``: when the last one came; None: none ever has."""
+    last = f"the last came at {last_at.isoformat(timespec='seconds')}" if last_at else "none has ever come"
+    return Notice(
+        kind=IssueKind.MAILBOX_SILENT,
+        cause=mailbox,
+        title=f"{mailbox}: no mail for {silent_after}",
+        detail=f"{last}; does the PMS still send its notices here, and does the mail server in between pass them on?",
+        subject={"mailbox": mailbox},
+    )
+
+
+def opened(issue_id: int, kind: str) -> dict[str, object]:
+    """Return the log line of an issue that was opened, or opened again."""
+    return {"event": "issue_opened", "issue": issue_id, "kind": str(kind)}

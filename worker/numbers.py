@@ -17,36 +17,47 @@ from worker.settings import Guards
 from worker.store import counts
 from worker.store.events import Telling
 from worker.store.issues import open_issue
-from worker.store.mails import Verdict
 from worker.store.tables import events, lanes
 
 LOOK_BACK = dt.timedelta(days=190)
 
 
-def hold_by_number(connection: Connection, verdict: Verdict, guards: Guards, *, now: dt.datetime) -> Verdict:
-    """Return a verdict whose events are held where there are too many of their kind; otherwise the same verdict."""
-    waiting = [telling for telling in verdict.tellings if telling.state is State.WAITING]
+def hold_by_number(
+    connection: Connection, tellings: Sequence[Telling], guards: Guards, *, now: dt.datetime
+) -> Sequence[Telling]:
+    """Return what one mail or caller tells, held where there is too much of its kind; otherwise the same tellings."""
+    waiting = [telling for telling in tellings if telling.state is State.WAITING]
     if not waiting:
-        return verdict
+        return tellings
     says = _flips(connection, waiting, guards)
     if says:
-        return _held(verdict, Hold.FLIPS, says)
+        return _held(tellings, Hold.FLIPS, says)
     says = _surges(connection, waiting, guards, now) if guards.surge else None
-    return _held(verdict, Hold.SURGE, says) if says else verdict
+    return _held(tellings, Hold.SURGE, says) if says else tellings
 
 
-def note_numbers(connection: Connection, verdict: Verdict, *, now: dt.datetime) -> tuple[int, bool] | None:
-    """Open the issue of events that were held by their number; return its id and whether it is new."""
-    held = [telling for telling in verdict.tellings if telling.reason in (Hold.FLIPS, Hold.SURGE)]
-    if not held:
+def note_numbers(
+    connection: Connection, tellings: Sequence[Telling], event_ids: Sequence[int], *, now: dt.datetime
+) -> tuple[int, IssueKind] | None:
+    """Open the issue of tellings that were held by their number, and count it up with each further one.
+
+    ``event_ids``: the events that were stored of them. Returns the issue when it is open anew, otherwise None.
+    """
+    held = [telling for telling in tellings if telling.reason in (Hold.FLIPS, Hold.SURGE)]
+    if not held or not event_ids:
         return None
     kind, first = IssueKind(str(held[0].reason)), held[0]
-    ids = connection.execute(
-        sa.select(events.c.id).where(events.c.mail_id == verdict.mail_id, events.c.reason == str(first.reason))
-    ).scalars()
     day = now.astimezone(ZoneInfo(first.timezone)).date().isoformat()
     notice = held_by_number(kind, first.mailbox, first.event.rule, first.detail or "", day)
-    return open_issue(connection, notice, now=now, event_ids=list(ids))
+    issue_id, is_new = open_issue(connection, notice, now=now, event_ids=event_ids)
+    return (issue_id, kind) if is_new else None
+
+
+def held_of_mail(connection: Connection, mail_id: str) -> list[int]:
+    """Return the events of a mail that are held by their number."""
+    reasons = [str(Hold.FLIPS), str(Hold.SURGE)]
+    statement = sa.select(events.c.id).where(events.c.mail_id == mail_id, events.c.reason.in_(reasons))
+    return list(connection.execute(statement).scalars())
 
 
 def _flips(connection: Connection, waiting: Sequence[Telling], guards: Guards) -> str | None:
@@ -73,11 +84,10 @@ def _surges(connection: Connection, waiting: Sequence[Telling], guards: Guards, 
     return guard.surges(days, today, factor=guards.surge_factor, least=guards.surge_least)
 
 
-def _held(verdict: Verdict, reason: Hold, says: str) -> Verdict:
-    tellings = [
+def _held(tellings: Sequence[Telling], reason: Hold, says: str) -> list[Telling]:
+    return [
         replace(telling, state=State.HELD, reason=str(reason), detail=says)
         if telling.state is State.WAITING
         else telling
-        for telling in verdict.tellings
+        for telling in tellings
     ]
-    return replace(verdict, tellings=tellings)

@@ -19,6 +19,7 @@ from parsers import RuleSet
 from worker.actions import CannotDo, note
 from worker.calls import Manners
 from worker.log import where
+from worker.notices import MACHINE
 from worker.order import LET_IN, Hold, State
 from worker.store import lanes as lane_store
 from worker.store import query
@@ -29,11 +30,9 @@ from worker.store.mails import MailState, NewMail, Verdict, load_mail, store_rea
 from worker.store.tables import events, lanes, mails, replay_items, replays
 from worker.tenancies import find_units, waiting_for
 from worker.undo import UnitPlan, plan_unit, withdraw
-from worker.views import NotThere
 
 Judge = Callable[[NewMail, RuleSet], Verdict]
 Layer = Literal["parse", "apply"]
-Running = Literal["running", "paused"]
 BATCH = 50
 MOST = 100_000
 
@@ -120,8 +119,20 @@ class Replays:
         changes = (self._change(str(mail_id), rules) for mail_id in self.find(text, layer, limit=limit))
         return [change for change in changes if change is not None]
 
-    def start(self, text: str, layer: Layer, *, limit: int | None, per_minute: int, actor: str, reason: str) -> int:
+    def start(
+        self,
+        text: str,
+        layer: Layer,
+        *,
+        limit: int | None,
+        per_minute: int,
+        actor: str,
+        reason: str,
+        once: bool = False,
+    ) -> int:
         """Store a replay and its items; the sweeper carries it out. Return its number.
+
+        ``once``: where the very same one has not ended, it is that one: who had no answer asks again.
 
         Raises:
             QueryError: the query cannot be understood.
@@ -130,7 +141,7 @@ class Replays:
         found = self.find(text, layer, limit=limit)
         if not found:
             raise CannotDo(f"nothing to replay: no {'mail' if layer == 'parse' else 'event'} fits {text}")
-        return self._store(found, text, layer, per_minute=per_minute, actor=actor, reason=reason)
+        return self._store(found, text, layer, per_minute=per_minute, actor=actor, reason=reason, once=once)
 
     def mails_without_unit(self, mailbox: str) -> list[str]:
         """Return the mails of a mailbox with events that are held because nothing knew their unit."""
@@ -153,17 +164,26 @@ class Replays:
 
     def start_for(self, mail_ids: Sequence[str], text: str, *, reason: str) -> int:
         """Store a replay of these mails that nobody asked for by hand; return its number."""
-        return self._store(mail_ids, text, "parse", per_minute=0, actor="gatepost", reason=reason)
+        return self._store(mail_ids, text, "parse", per_minute=0, actor=MACHINE, reason=reason)
 
     def _store(
-        self, found: Sequence[str | int], text: str, layer: Layer, *, per_minute: int, actor: str, reason: str
+        self,
+        found: Sequence[str | int],
+        text: str,
+        layer: Layer,
+        *,
+        per_minute: int,
+        actor: str,
+        reason: str,
+        once: bool = False,
     ) -> int:
         now = self._clock()
+        values = {"query": text, "layer": layer, "per_minute": per_minute, "actor": actor, "reason": reason}
         with self._db.write() as connection:
-            values = {"query": text, "layer": layer, "state": "running", "per_minute": per_minute, "actor": actor}
-            number = connection.execute(
-                replays.insert().values(**values, reason=reason, created_at=now, due_at=now).returning(replays.c.id)
-            ).scalar_one()
+            if once and (same := _not_ended(connection, values, len(found))) is not None:
+                return same
+            row = {**values, "state": "running", "created_at": now, "due_at": now}
+            number = connection.execute(replays.insert().values(**row).returning(replays.c.id)).scalar_one()
             column = "mail_id" if layer == "parse" else "event_id"
             rows = [{"replay_id": number, "n": n, column: one, "state": "due"} for n, one in enumerate(found)]
             connection.execute(replay_items.insert(), rows)
@@ -298,6 +318,14 @@ class Replays:
 _OUT = (State.WITHDRAWN, State.DISCARDED)
 
 
+def _not_ended(connection: Connection, values: Mapping[str, Any], count: int) -> int | None:
+    """Return the newest replay of these values and so many items that has not ended; None when there is none."""
+    same = [replays.c[name] == value for name, value in values.items()]
+    items = sa.select(sa.func.count()).where(replay_items.c.replay_id == replays.c.id).scalar_subquery()
+    statement = sa.select(replays.c.id).where(*same, replays.c.state != "done", items == count)
+    return connection.execute(statement.order_by(replays.c.id.desc()).limit(1)).scalar()
+
+
 def _known(connection: Connection, tellings: Sequence[Telling]) -> dict[tuple[str, str], Row[Any]]:
     """Return the events that are stored for some tellings, whichever mail brought them first."""
     if not tellings:
@@ -338,68 +366,3 @@ def _note_reading(connection: Connection, verdict: Verdict, now: dt.datetime) ->
     )
     if verdict.reading is not None:
         store_reading(connection, verdict.mail_id, verdict.reading, now=now)
-
-
-def set_state(db: Database, number: int, state: Running, *, actor: str, now: dt.datetime) -> None:
-    """Pause a replay, or have it go on.
-
-    Raises:
-        NotThere: there is no such replay, or it is done.
-    """
-    with db.write() as connection:
-        changed = connection.execute(
-            replays.update()
-            .where(replays.c.id == number, replays.c.state != "done")
-            .values(state=state, due_at=now if state == "running" else None)
-        )
-        if not changed.rowcount:
-            raise NotThere(f"no replay {number} that is not done; `gatepost replay --list` shows them")
-        note(connection, actor=actor, action=f"replay {state}", subject=str(number), now=now)
-
-
-def report(db: Database, number: int) -> dict[str, Any]:
-    """Return a replay, how far it is, and what came of its items.
-
-    Raises:
-        NotThere: there is no such replay.
-    """
-    with db.read() as connection:
-        row = connection.execute(sa.select(replays).where(replays.c.id == number)).one_or_none()
-        if row is None:
-            raise NotThere(f"no replay {number}; `gatepost replay --list` shows them")
-        items = connection.execute(
-            sa.select(replay_items).where(replay_items.c.replay_id == number).order_by(replay_items.c.n)
-        ).all()
-    outcomes: dict[str, int] = {}
-    for item in items:
-        outcomes[item.outcome or "due"] = outcomes.get(item.outcome or "due", 0) + 1
-    notable = [item for item in items if item.outcome not in (None, Effect.SAME, Effect.RESTATED)]
-    return {
-        **_plain(row),
-        "items": len(items),
-        "outcomes": outcomes,
-        "notable": [
-            {"mail": item.mail_id, "event": item.event_id, "outcome": item.outcome, "detail": item.detail}
-            for item in notable[:200]
-        ],
-    }
-
-
-def list_replays(db: Database, *, limit: int = 50) -> list[dict[str, Any]]:
-    """Return replays, newest first."""
-    with db.read() as connection:
-        rows = connection.execute(sa.select(replays).order_by(replays.c.id.desc()).limit(limit)).all()
-    return [_plain(row) for row in rows]
-
-
-def _plain(row: Row[Any]) -> dict[str, Any]:
-    return {
-        "replay": row.id,
-        "query": row.query,
-        "from": row.layer,
-        "state": row.state,
-        "actor": row.actor,
-        "reason": row.reason,
-        "created_at": row.created_at.isoformat(),
-        "ended_at": row.ended_at.isoformat() if row.ended_at else None,
-    }

@@ -9,14 +9,12 @@ from sqlalchemy.engine import Connection, Row
 
 from parsers.events import Event, Kind
 from worker.actions import CannotDo
+from worker.notices import MACHINE
 from worker.rentroll import RentRoll
 from worker.rentroll import Row as RollRow
 from worker.store.database import Database
 from worker.store.tables import events, reconciles
 from worker.views import NotThere, Plain, at_plain
-
-MACHINE = "gatepost"
-"""Who compares by itself."""
 
 
 def roll_of_events(told: Sequence[Event], *, what: str) -> RentRoll:

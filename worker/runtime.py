@@ -9,26 +9,28 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from pathlib import Path
 
 import celery
 
 from parsers import RuleError, RuleSet
 from worker import directory, log, metrics, retention
 from worker.calls import Destination, Manners
-from worker.catalogue import manners_of, requests_per_minute
+from worker.catalogue import manners_of, requests_per_minute, secret_reader
 from worker.columns import find_unknown
 from worker.configuration import load_settings
 from worker.deliver import Deliver
 from worker.drain import Drain, Patience
 from worker.hooks import Hooks
 from worker.ingest import Ingest
+from worker.notices import MACHINE
 from worker.queue import Doorbell, make_app
 from worker.reconcile import Reconciles
+from worker.renew import Renewals
 from worker.replay import Replays
 from worker.rulebook import RuleBook
 from worker.settings import Destination as DestinationSettings
 from worker.settings import Mailbox, Settings
+from worker.silence import Silence
 from worker.store.bodies import sweep_orphan_chunks
 from worker.store.database import Database
 from worker.store.keep import Keeper
@@ -113,19 +115,24 @@ class Runtime:
         if chosen.kind == "http":
             from worker.catalogue import http_destination
 
-            return http_destination(name, chosen, clock=self.clock)
+            return http_destination(name, chosen, clock=self.clock, map_file=lambda site: self._map_file(name, site))
         from worker.destinations.kiss import KissDestination
         from worker.destinations.profiles import PROFILES
 
         return KissDestination(
             name=name,
             base_url=chosen.base_url,
-            token=token_reader(name, chosen),
+            token=secret_reader(name, chosen.token_env, chosen.token_file),
             window=chosen.window,
             timeout_s=chosen.timeout_s,
             profile=PROFILES[chosen.profile],
             clock=self.clock,
         )
+
+    def _map_file(self, destination: str, location: str) -> str:
+        """Return the unit map that says the ids of a location at a destination; empty when there is none."""
+        boxes = [box for box in self.settings.mailbox if (box.destination, box.location) == (destination, location)]
+        return next((str(box.unit_map) for box in boxes if box.unit_map is not None), "")
 
     @cached_property
     def _ingest(self) -> Ingest:
@@ -216,6 +223,22 @@ class Runtime:
         self.doorbell.ring_mails(ids)
 
     @cached_property
+    def _silence(self) -> Silence:
+        return Silence(
+            self.db,
+            mailboxes=lambda: self.settings.mailboxes,
+            clock=self.clock,
+            on_told=self.hooks.tell,
+            on_trouble=log.trouble,
+        )
+
+    @cached_property
+    def _renewals(self) -> Renewals:
+        return Renewals(
+            self.db, destinations=lambda: self.settings.destination, clock=self.clock, on_trouble=log.trouble
+        )
+
+    @cached_property
     def replays(self) -> Replays:
         return Replays(
             self.db,
@@ -289,6 +312,8 @@ class Runtime:
         self._read_again_where_maps_changed()
         self.replays.carry_on()
         self._compare_rent_rolls()
+        self._silence.look()
+        self._renewals.look()
         mails, lanes = self._sweep.sweep()
         if mails or lanes:
             log.swept(mails=mails, lanes=lanes)
@@ -299,7 +324,7 @@ class Runtime:
         """Let go of what is past its time, a bounded piece; what is left goes with the next sweep."""
         now = self.clock()
         gone = retention.purge(
-            self.db, self.settings.retention, actor="gatepost", now=now, manners=self.manners, rounds=PURGE_ROUNDS
+            self.db, self.settings.retention, actor=MACHINE, now=now, manners=self.manners, rounds=PURGE_ROUNDS
         )
         if max(gone.values()) < PURGE_ROUNDS * retention.BATCH:
             self._purged_at = now
@@ -337,24 +362,6 @@ class Runtime:
                 destination.close()
         if "db" in self.__dict__:
             self.db.close()
-
-
-def token_reader(name: str, chosen: DestinationSettings) -> Callable[[], str]:
-    """Return the function that reads a destination's token, anew each time; empty when there is none."""
-
-    def read() -> str:
-        if chosen.token_env is not None:
-            token = os.environ.get(chosen.token_env, "")
-            where = f"environment variable {chosen.token_env}"
-        else:
-            path = chosen.token_file or Path()
-            token = path.read_text("utf-8").strip() if path.is_file() else ""
-            where = f"file {path}"
-        if not token:
-            log.trouble(event="token_missing", destination=name, where=where)
-        return token
-
-    return read
 
 
 def _note_trouble(**fields: object) -> None:

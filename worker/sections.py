@@ -4,12 +4,13 @@ Errors:
     ConfigError(Exception)   says file, key, what is wrong, and the nearest known name
 """
 
+import datetime as dt
 import difflib
 from collections.abc import Iterable
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class ConfigError(Exception):
@@ -47,6 +48,13 @@ def _endpoint(text: str) -> str:
 
 Zone = Annotated[str, AfterValidator(_zone)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
+Span = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[smhd]$")]
+"""A length of time as a person writes it: a number and ``s``, ``m``, ``h`` or ``d``."""
+
+
+def length_of(span: str) -> dt.timedelta:
+    """Return the length that a span writes."""
+    return dt.timedelta(seconds=int(span[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[span[-1]])
 
 
 def split_endpoint(text: str) -> tuple[str, int]:

@@ -16,7 +16,17 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from parsers.directory import Directory, MapErrors
 from parsers.mailbox import Mailbox as ReadingMailbox
 from worker import directory
-from worker.sections import ConfigError, Endpoint, Section, Zone, join_endpoint, nearest, split_endpoint
+from worker.sections import (
+    ConfigError,
+    Endpoint,
+    Section,
+    Span,
+    Zone,
+    join_endpoint,
+    length_of,
+    nearest,
+    split_endpoint,
+)
 from worker.signing import check_webhook_url
 
 __all__ = ["ConfigError", "Settings", "join_endpoint", "nearest", "split_endpoint"]
@@ -177,6 +187,7 @@ class Mailbox(Section):
     unit_map: Path | None = None  # where it is set, it alone says the ids
     unit_pattern: str | None = None
     trust: tuple[Trust, ...] = ()
+    silent_after: Span | None = None  # how long no mail may come before an issue says so
 
     @field_validator("address")
     @classmethod
@@ -295,11 +306,11 @@ class Reconcile(Section):
     """A mailbox whose rent rolls are compared by themselves."""
 
     mailbox: str
-    every: str = Field(default="24h", pattern=r"^[1-9][0-9]{0,5}[smhd]$")
+    every: Span = "24h"
 
     @property
     def interval(self) -> dt.timedelta:
-        return dt.timedelta(seconds=int(self.every[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[self.every[-1]])
+        return length_of(self.every)
 
 
 class Settings(Section):

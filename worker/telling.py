@@ -5,20 +5,21 @@ where ``id`` and values agree.
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from parsers import RuleSet
-from parsers.events import Event
 from worker.actions import CannotDo, note
+from worker.notices import opened
+from worker.numbers import hold_by_number, note_numbers
 from worker.order import State
 from worker.pmsevent import PACK, Untellable, read_event, resolve_unit
-from worker.settings import Mailbox, nearest
+from worker.settings import Guards, Mailbox, nearest
 from worker.store import pauses
 from worker.store.bodies import Spool
 from worker.store.database import Database
@@ -99,11 +100,16 @@ def tell_event(
     *,
     mailboxes: Callable[[], Mapping[str, Mailbox]],
     rules: Callable[[], RuleSet],
+    guards: Guards,
     skew_s: float,
     actor: str,
     now: dt.datetime,
+    on_told: Callable[[Connection, Sequence[tuple[str, int]]], None] = lambda _connection, _told: None,
+    on_trouble: Callable[..., None] = lambda **_fields: None,
 ) -> Told:
     """Store one event, once; a repetition changes nothing but an earlier moment.
+
+    ``on_told``: the issue that it opens, still in its transaction; ``on_trouble``: the log line of it, afterwards.
 
     Raises:
         Untellable: a field is missing, unknown, or does not fit.
@@ -141,29 +147,35 @@ def tell_event(
         author=actor,
     )
     with db.write() as connection:
-        (stored,) = store_events(connection, [_as_told_first(connection, telling)], now=now)
+        known_at = _told_first_at(connection, telling)
+        if known_at is None:  # what is known neither counts nor is held once more
+            (telling,) = hold_by_number(connection, [telling], guards, now=now)
+        else:
+            telling = replace(telling, event=replace(event, mailed_at=min(event.mailed_at, known_at)))
+        (stored,) = store_events(connection, [telling], now=now)
+        issue = note_numbers(connection, [telling], [stored.event_id], now=now)
+        if issue is not None:
+            on_told(connection, [("issue.opened", issue[0])])
         detail = VIA if stored.is_new else f"{VIA}; it was known"
         note(connection, actor=actor, action="event tell", subject=str(stored.event_id), detail=detail, now=now)
         row = connection.execute(sa.select(events).where(events.c.id == stored.event_id)).one()
+    if issue is not None:
+        on_trouble(**opened(*issue))
     return Told(event=event_plain(row), stored=stored)
 
 
-def _as_told_first(connection: Connection, telling: Telling) -> Telling:
-    """Return a telling as old as the first one of the same event.
+def _told_first_at(connection: Connection, telling: Telling) -> dt.datetime | None:
+    """Return when the same event was told first; None when it is not known.
 
     A caller that had no answer tells again: that must not put an event above a revision that came in between.
     """
-    event: Event = telling.event
-    row: Row[Any] | None = connection.execute(
+    return connection.execute(
         sa.select(events.c.mailed_at).where(
             events.c.company == telling.company,
-            events.c.identity == event.identity,
+            events.c.identity == telling.event.identity,
             events.c.fingerprint == telling.mark,
         )
-    ).one_or_none()
-    if row is None:
-        return telling
-    return replace(telling, event=replace(event, mailed_at=min(event.mailed_at, row.mailed_at)))
+    ).scalar()
 
 
 def _check_not_paused(connection: Connection, mailbox: Mailbox, now: dt.datetime) -> None:

@@ -6,7 +6,6 @@ request and its key are stored before the send; the outcome is stored after it.
 """
 
 import datetime as dt
-import json
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from parsers.events import TENANCY, Value
 from worker import guard, order
 from worker.calls import Destination, Outcome, Reply, Request, Verb
 from worker.keys import key_base
-from worker.notices import Notice, late_mismatch, new_unit, refused_call, refused_token
+from worker.notices import Notice, late_mismatch, new_unit, opened, refused_call, refused_token
 from worker.order import Fold, Hold, State, UnitEvent
 from worker.store import issues, lanes, pauses
 from worker.store.batch import Batch
@@ -340,7 +339,7 @@ class Turns:
         issue_id, is_new = issues.open_issue(batch.connection, notice, now=batch.now, event_ids=event_ids)
         if is_new:
             after.told.append(("issue.opened", issue_id))
-            after.troubles.append({"event": "issue_opened", "issue": issue_id, "kind": str(notice.kind)})
+            after.troubles.append(opened(issue_id, notice.kind))
 
 
 def _go_on(batch: Batch, lane: Lane, its: Sequence[OpenCall] | range) -> Step:
@@ -386,9 +385,4 @@ def _culprits(call: OpenCall, reply: Reply) -> list[int]:
     sources = _asking(call)
     if len(sources) <= 1 or reply.outcome is not Outcome.REJECTED:
         return sources
-    try:
-        errors = json.loads(reply.body).get("errors")
-    except (ValueError, AttributeError):
-        return []
-    named = {str(name).rpartition(".")[2] for name in errors} if isinstance(errors, dict) else set()
-    return sorted({source for name, source in call.sources.items() if name in named and source != order.ORIGIN})
+    return sorted({source for name, source in call.sources.items() if name in reply.wrong and source != order.ORIGIN})

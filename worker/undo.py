@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection, Row
 from worker import guard, order
 from worker.actions import CannotDo, note
 from worker.calls import Manners
-from worker.notices import no_earlier_value, unit_to_remove
+from worker.notices import no_earlier_value, opened, unit_to_remove
 from worker.order import Hold, State, UnitEvent
 from worker.store import lanes as lane_store
 from worker.store import query
@@ -64,13 +64,26 @@ def plan(db: Database, text: str, *, manners: MannersOf, now: dt.datetime) -> li
         return [_plan_unit(connection, key, ids, manners(key[0]), now) for key, ids in sorted(found.items())]
 
 
-def undo(db: Database, text: str, *, manners: MannersOf, actor: str, reason: str, now: dt.datetime) -> list[UnitPlan]:
+def undo(
+    db: Database,
+    text: str,
+    *,
+    manners: MannersOf,
+    actor: str,
+    reason: str,
+    now: dt.datetime,
+    on_told: Callable[[Connection, Sequence[tuple[str, int]]], None] = lambda _connection, _told: None,
+    on_trouble: Callable[..., None] = lambda **_fields: None,
+) -> list[UnitPlan]:
     """Withdraw the events of a query, and make their units due; return what was done.
+
+    ``on_told``: the issues that it opens, still in their transaction; ``on_trouble``: their log lines, after it.
 
     Raises:
         QueryError: the query cannot be understood.
         CannotDo: the query is empty, or names too many events.
     """
+    lines: list[Mapping[str, object]] = []
     with db.write() as connection:
         found = _matching(connection, text)
         lane_store.lock_lanes(connection, sorted(found))
@@ -78,10 +91,13 @@ def undo(db: Database, text: str, *, manners: MannersOf, actor: str, reason: str
         done = [_plan_unit(connection, key, ids, manners(key[0]), now) for key, ids in sorted(found.items()) if key[1]]
         for unit in done:
             withdraw(connection, unit, detail=f"{actor}: {reason}", now=now)
-            if unit.unanswered:
-                open_issue(connection, no_earlier_value(*unit.key), now=now, event_ids=unit.unanswered)
-            if unit.phantom:
-                open_issue(connection, unit_to_remove(*unit.key), now=now)
+            notices = [(no_earlier_value(*unit.key), unit.unanswered)] if unit.unanswered else []
+            notices += [(unit_to_remove(*unit.key), ())] if unit.phantom else []
+            for notice, event_ids in notices:
+                issue_id, is_new = open_issue(connection, notice, now=now, event_ids=event_ids)
+                if is_new:
+                    on_told(connection, [("issue.opened", issue_id)])
+                    lines.append(opened(issue_id, notice.kind))
         laneless = found.get(("", ""), [])
         if laneless:
             done.insert(0, _plan_unit(connection, ("", ""), laneless, manners(""), now))
@@ -89,6 +105,8 @@ def undo(db: Database, text: str, *, manners: MannersOf, actor: str, reason: str
             lane_store.move_events(connection, gone, now=now, detail=f"{actor}: {reason}")
         count = sum(len(unit.withdrawn) + len(unit.unanswered) for unit in done)
         note(connection, actor=actor, action="undo", subject=text, detail=f"{count} events: {reason}", now=now)
+    for line in lines:
+        on_trouble(**line)
     return done
 
 

@@ -5,12 +5,14 @@ import json
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from parsers.events import Kind
 from tests.console.conftest import BOX, Ops, configured, serve
 from worker import actions
 from worker.console.ops.schemas import SCHEMAS
 from worker.pmsevent import COMMON, PACK, _Reader
+from worker.store.tables import issues, lanes
 
 MOVE_IN = {"event": "move_in", "unit": "B204", "pms_tenant_id": "T-1", "ledger_id": "L-1", "move_in_date": "2026-05-04"}
 AT = "2026-05-04T10:00:00-05:00"
@@ -233,3 +235,42 @@ def test_the_schema_has_the_fields_that_are_read(lite: Ops) -> None:
     reader = _Reader(lite.runtime.rules(), mailbox, lite.clock())
     read = set(COMMON).union(*(reader.names(kind) for kind in Kind))
     assert set(SCHEMAS["PmsEvent"]["properties"]) == read
+
+
+def test_a_surge_holds_what_is_told(tmp_path: Any) -> None:
+    """A day that brings too much by this API is held under one issue, logged and told once; what is known is not."""
+    guards = {"surge": True, "surge_least": 3}
+    told: list[Any] = []
+    for ops in serve(configured(f"sqlite:///{tmp_path / 'store.db'}", guards=guards)):
+        ops.runtime.hooks.tell = lambda _connection, words, **_: told.extend(words)  # type: ignore[method-assign]
+        for n in range(20):
+            ops.clock.advance(86_400)
+            assert ops.tell(event="patch", unit=f"A{n}", pms_lockout=True, id=str(n)).status_code == 202
+        ops.clock.advance(86_400)
+        with capture_logs() as logged:
+            answers = [ops.tell(event="patch", unit=f"B{n}", pms_lockout=True, id=f"b{n}") for n in range(5)]
+            again = ops.tell(event="patch", unit="B0", pms_lockout=True, id="b0")
+        assert [answer.json()["data"]["reason"] for answer in answers] == [None, None, None, "surge", "surge"]
+        assert (again.status_code, again.json()["data"]["state"]) == (200, "waiting")
+        (issue,) = ops.rows(issues)
+        assert (issue.kind, issue.count, issue.subject["mailbox"]) == ("surge", 2, BOX)
+        assert [row.unit for row in ops.event_rows() if row.issue_id == issue.id] == ["B3", "B4"]
+        assert told == [("issue.opened", issue.id)]
+        assert [line["issue"] for line in logged if line["event"] == "issue_opened"] == [issue.id]
+        assert ops.tell(event="patch", unit="B3", pms_lockout=True, id="b3").status_code == 200
+        assert ops.rows(issues)[0].count == 2, "a repetition is no further one"
+
+
+def test_a_told_snapshot_is_a_report_of_one_unit(tmp_path: Any) -> None:
+    """``flips`` judges a told snapshot as a report of its one unit: held where so small a report may be held."""
+    stated = {"event": "snapshot", "unit": "B204", "pms_lockout": True}
+    for least, reason in ((10, None), (1, "flips")):
+        guards = {"flips_least": least}
+        for ops in serve(configured(f"sqlite:///{tmp_path / f'{least}.db'}", guards=guards)):
+            assert ops.tell(**MOVE_IN, occurred_at=AT).status_code == 202
+            with ops.runtime.db.write() as connection:
+                connection.execute(lanes.update().values(shown={"pms_lockout": False, "exists": True}))
+            answer = ops.tell(**stated, id="s1")
+            assert (answer.status_code, answer.json()["data"]["reason"]) == (202, reason)
+            assert ops.tell(**{**stated, "pms_lockout": False}, id="s2").json()["data"]["reason"] is None
+            assert [row.kind for row in ops.rows(issues)] == ([reason] if reason else [])

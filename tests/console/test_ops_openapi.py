@@ -31,7 +31,7 @@ def test_every_route_is_described() -> None:
     """The description has the operations of the table, no more and no fewer."""
     described = {(method.upper(), path) for path, item in openapi()["paths"].items() for method in item}
     assert described == {(route.method, route.path) for route in ROUTES}
-    assert len(described) == 11
+    assert len(described) == 17
     assert {("GET", "/write-status/{mail_id}"), ("POST", "/mails"), ("POST", "/events")} <= described
     names = [route.name for route in ROUTES]
     assert len(set(names)) == len(names)
@@ -75,7 +75,19 @@ def _answers(ops: Ops) -> Iterator[tuple[str, str, httpx.Response]]:
     ops.drain()
     with ops.runtime.db.write() as connection:
         open_issue(connection, silent_destination("kiss", "no answer"), now=ops.clock())
-    for path in ("/mails", "/events", "/units", "/rules", "/issues"):
+    yield "POST", "/undo", ops.post("/undo", {"query": "unit:C1"})
+    yield "POST", "/undo", ops.post("/undo", {"query": "nothing:C1"})
+    yield "POST", "/replays", ops.post("/replays", {"query": f"id:{mail_id}"})
+    yield "POST", "/replays", ops.post("/replays", {"query": f"id:{mail_id}", "go": True, "reason": "why"})
+    yield "POST", "/replays", ops.post("/replays", {"query": "id:nothing", "go": True, "reason": "why"})
+    for word in ("pause", "resume"):
+        for number in ("1", "77"):
+            yield "POST", f"/replays/{{number}}/{word}", ops.post(f"/replays/{number}/{word}")
+    ops.runtime.replays.carry_on()
+    for number in ("1", "77", "x"):
+        yield "GET", "/replays/{number}", ops.client.get(f"/replays/{number}")
+    yield "POST", "/undo", ops.post("/undo", {"query": "unit:C1", "go": True, "reason": "why"})
+    for path in ("/mails", "/events", "/units", "/rules", "/issues", "/replays"):
         yield "GET", path, ops.client.get(path)
         yield "GET", path, ops.client.get(path, params={"page": "0"})
     for one in (mail_id, held, again, "nothing"):
@@ -111,5 +123,5 @@ def test_a_list_is_not_empty_when_it_is_checked(ops: Ops) -> None:
         for method, path, answer in _answers(ops)
         if method == "GET" and path.count("/") == 1 and answer.status_code == 200
     }
-    assert set(lists) == {"/mails", "/events", "/units", "/rules", "/issues"}
+    assert set(lists) == {"/mails", "/events", "/units", "/rules", "/issues", "/replays"}
     assert all(lists.values())

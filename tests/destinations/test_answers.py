@@ -8,7 +8,7 @@ import pytest
 
 from worker.calls import Many, Outcome, Reply, Request, Verb
 from worker.destinations.answers import Raw, sort_answer
-from worker.destinations.profiles import KISS_ULID_2, KISS_V2, render, render_bulk
+from worker.destinations.profiles import KISS_ULID_2, KISS_V2, PROFILES, Profile, render, render_bulk
 
 NOW = dt.datetime(2026, 5, 1, 12, 0, tzinfo=dt.UTC)
 PUT = render(KISS_V2, Verb.MOVE_IN, "A", {"pms_tenant_id": "T"})
@@ -189,3 +189,31 @@ def test_a_whole_refusal_says_nothing_of_units() -> None:
     assert sort(422, {"message": "No.", "errors": {"units": ["twice"]}}, MANY).many is None
     listed = Request(method="GET", path="/units", body=b"")
     assert sort(200, {"message": "x", "data": {"errors": []}}, listed).many is None
+
+
+@pytest.mark.parametrize(
+    ("profile", "errors", "wrong"),
+    [
+        (KISS_V2, {"pms_lockout": ["no"], "balance_due": ["no"]}, ("pms_lockout", "balance_due")),
+        (KISS_V2, {"lockout": ["no"]}, ("lockout",)),
+        (KISS_ULID_2, {"lockout": ["no"], "balance_due": ["no"]}, ("pms_lockout", "balance_due")),
+        (KISS_ULID_2, {"external_tenant_id": ["no"], "tenant.external_tenant_id": ["no"]}, ("pms_tenant_id",)),
+        (KISS_ULID_2, {"units.0.auction": ["no"]}, ("pms_auction",)),
+        (KISS_ULID_2, {}, ()),
+        (KISS_ULID_2, ["lockout"], ()),
+        (KISS_ULID_2, None, ()),
+    ],
+)
+def test_a_refusal_names_fields_by_our_names(profile: Profile, errors: Any, wrong: tuple[str, ...]) -> None:
+    """Whatever a generation calls its fields, the reply has ours; the answer itself is kept as it came."""
+    body = json.dumps({"message": "Validation failed.", "errors": errors}).encode()
+    request = render(profile, Verb.PATCH, "A", {"pms_lockout": True})
+    reply = sort_answer(profile, request, Raw(status=422, headers={}, body=body), now=NOW)
+    assert (reply.outcome, reply.wrong, reply.body) == (Outcome.REJECTED, wrong, body)
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
+def test_names_lead_there_and_back(profile: Profile) -> None:
+    """Each of our names comes back from the API's name of it, and no two have one."""
+    assert all(profile.ours(theirs) == ours for ours, theirs in profile.names.items())
+    assert len(set(profile.names.values())) == len(profile.names)

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from tests.rigs.described import MOVE_IN, ROWS, SECRET, Rig, rig
 from worker.calls import Outcome, Verb
+from worker.destinations.tokens import digest_of, refused_digest
 from worker.standins.faults import Faults
 
 LEAVING = {"move_out_date": "2026-06-30"}
@@ -327,3 +329,16 @@ def test_at_most_one_write_a_call(api: str) -> None:
         writes = [row for row in made.seen() if row[0] != "GET" and "oauth" not in row[1]]
         assert len(writes) == 1
         assert SECRET not in str(made.show())
+
+
+@pytest.mark.parametrize(
+    ("api", "wrong"),
+    [("propexo", {"token": lambda: "old-token"}), ("resharmonics", {"client_secret": lambda: "old-token"})],
+)
+def test_a_refused_token_is_named_by_its_digest(api: str, wrong: dict[str, Any]) -> None:
+    """A refusal of a token, or of a client's secret, ends in its digest; nothing else names one."""
+    with rig(api, **wrong) as made:
+        reply = made.call(Verb.MOVE_IN, MOVE_IN)
+    assert (reply.outcome, refused_digest(reply.message)) == (Outcome.UNAUTHORIZED, digest_of("old-token"))
+    with rig(api) as made:
+        assert refused_digest(made.call(Verb.MOVE_IN, MOVE_IN).message) is None

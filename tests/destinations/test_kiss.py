@@ -15,6 +15,7 @@ from tests.destinations.peers import Peer, Script, Server
 from worker.calls import Outcome, Reply, Verb
 from worker.destinations.deadline import left_s
 from worker.destinations.kiss import KissDestination
+from worker.destinations.tokens import digest_of
 
 TOKEN = "secret-token"
 BODY = json.dumps({"message": "Unit updated.", "data": {"unit_id": "01H"}}).encode()
@@ -284,7 +285,8 @@ def test_an_echoed_token_is_taken_out(kiss: Any) -> None:
     echo = httpx.MockTransport(lambda request: httpx.Response(403, json={"message": f"no {TOKEN}"}))
     destination = kiss("http://x", transport=echo)
     reply = patch(destination)
-    assert (reply.outcome, reply.message) == (Outcome.UNAUTHORIZED, "no [token]")
+    said, _, digest = reply.message.partition(" [token digest ")
+    assert (reply.outcome, said, digest) == (Outcome.UNAUTHORIZED, "no [token]", f"{digest_of(TOKEN)}]")
     assert TOKEN not in repr(reply) + repr(destination) + repr(reply.body)
 
 

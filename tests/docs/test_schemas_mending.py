@@ -101,6 +101,7 @@ def test_replay(cli: Cli) -> None:
     plan, restated = cli("replay", "rule:t/payment"), cli("replay", "rule:t/payment", "--from", "apply")
     assert faults(plan, "replay.json") == faults(restated, "replay.json") == []
     assert (plan["mails"], len(plan["changes"]), restated["units"]) == (3, 3, 2)
+    assert (plan["done"], restated["done"]) == (False, False)
     number = cli("replay", "rule:t/payment", "--reason", "mended", "--go")["replay"]
     found = cli("replay", "--show", str(number))
     assert faults(found, "replay-show.json") == []

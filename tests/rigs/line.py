@@ -47,6 +47,7 @@ class Line:
             clock=self.clock,
             clock_skew_s=900,
             guards=lambda: self.guards,
+            on_trouble=lambda **fields: self.troubles.append(fields),
         )
         self.replays = Replays(
             database,
@@ -56,6 +57,7 @@ class Line:
             clock=self.clock,
         )
         self.guards = Guards()
+        self.troubles: list[dict[str, Any]] = []
         self.number = 0
 
     def close(self) -> None:

@@ -8,7 +8,8 @@ import pytest
 from parsers import RuleSet, load_rules
 from parsers.errors import RuleErrors
 from tests.rigs.described import Clock
-from tests.rigs.gatepost import run
+from tests.rigs.gatepost import Gatepost, run
+from tests.rigs.services import Postgres, wait_until
 from worker.calls import Manners, Verb
 from worker.capabilities import COLUMNS, abilities, unsupported
 from worker.catalogue import (
@@ -25,6 +26,8 @@ from worker.configuration import SHIPPED_RULES
 from worker.destinations.profiles import PROFILES
 from worker.destinations.spec import needed_columns
 from worker.settings import ConfigError, Destination, Settings
+from worker.store import schema
+from worker.store.database import Database
 
 FAR: dict[str, Any] = {"kind": "http", "api": "propexo", "base_url": "http://far.example", "token_env": "FAR_TOKEN"}
 
@@ -198,6 +201,16 @@ ignore_unknown_fields = {ignores}
 """
 
 
+PORTS = """\
+[smtp]
+listen = ["127.0.0.1:0"]
+[web]
+listen = "127.0.0.1:0"
+[store]
+url = "sqlite:///{folder}/gatepost.db"
+"""
+
+
 @pytest.mark.parametrize("command", [("config", "check"), ("rules", "check")])
 def test_both_checks_report_it(command: tuple[str, str], tmp_path: Path) -> None:
     """`config check` and `rules check` refuse what would be lost, and warn of what is dropped."""
@@ -207,6 +220,46 @@ def test_both_checks_report_it(command: tuple[str, str], tmp_path: Path) -> None
         done = run("--config", str(file), *command, cwd=tmp_path)
         assert done.returncode == code, done.stderr
         assert "sitelink/overlock makes `pms_lockout`" in done.stderr.decode()
+
+
+def test_a_start_refuses_it(tmp_path: Path) -> None:
+    """`up` does not begin with a configuration that would lose facts, and says what to do; nothing listens."""
+    ready = tmp_path / "ready.json"
+    file = tmp_path / "gatepost.toml"
+    file.write_text(CONFIG.format(api="propexo", ignores="false") + PORTS.format(folder=tmp_path), "utf-8")
+    done = run("--config", str(file), "up", "--ready-file", str(ready), cwd=tmp_path)
+    told = done.stderr.decode()
+    assert (done.returncode, ready.exists()) == (2, False), told
+    assert "mailbox main@in.example.com: rule sitelink/overlock makes `pms_lockout`" in told
+    assert "[destination.far] ignore_unknown_fields = true" in told
+    assert "Traceback" not in told
+
+
+def test_what_is_dropped_on_request_starts_and_stays(tmp_path: Path) -> None:
+    """With `ignore_unknown_fields` it starts; a configuration without it that is read later is refused."""
+    dropping, losing = (CONFIG.format(api="propexo", ignores=word) for word in ("true", "false"))
+    with Gatepost(tmp_path, dropping + PORTS.format(folder=tmp_path), FAR_TOKEN="x") as gatepost:
+        gatepost.config.write_text(losing + PORTS.format(folder=tmp_path), "utf-8")
+        gatepost.hang_up()
+        wait_until(lambda: "configuration_refused" in gatepost.log(), what="the configuration refused")
+        assert "sitelink/overlock makes `pms_lockout`" in gatepost.log()
+        assert gatepost.get("/healthz").status_code == 200
+        assert gatepost.terminate() == 0
+
+
+@pytest.mark.service
+def test_a_worker_refuses_it(tmp_path: Path, postgres_server: Postgres) -> None:
+    """`work` does not begin either: it is the one that would send. It asks no broker before."""
+    url = postgres_server.database("capabilities")
+    db = Database(url)
+    schema.upgrade(db)
+    db.close()
+    file = tmp_path / "gatepost.toml"
+    rest = f'[store]\nurl = "{url}"\n[queue]\nbroker = "redis://127.0.0.1:9/0"\n'
+    file.write_text(CONFIG.format(api="propexo", ignores="false") + rest, "utf-8")
+    done = run("--config", str(file), "work", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr.decode()
+    assert "sitelink/overlock makes `pms_lockout`" in done.stderr.decode()
 
 
 def test_a_broken_file_of_ones_own_is_told_with_its_place(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_a_refused_event_is_out_and_the_others_go_on(rig: Rig) -> None:
     rig.patch(1, balance_due=Decimal("12.50"))
     rig.patch(2, pms_lockout=True)
     body = b'{"message":"no","errors":{"balance_due":["too much"]}}'
-    rig.far.faults = [answer(Outcome.REJECTED, 422, body=body)]
+    rig.far.faults = [answer(Outcome.REJECTED, 422, body=body, wrong=("balance_due",))]
     rig.drain_until_quiet()
     assert rig.states() == [("applied", None), ("rejected", "rejected"), ("applied", None)]
     assert (rig.unit["pms_lockout"], rig.unit["balance_due"]) == (True, 0)

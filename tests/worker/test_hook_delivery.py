@@ -86,7 +86,8 @@ def test_a_delivery_that_grows_too_old_is_given_up_and_an_issue_says_so(
     with hooked.db.read() as connection:
         (issue,) = connection.execute(sa.select(issues)).all()
     assert (issue.kind, issue.count, issue.subject) == ("webhook_given_up", 2, {"webhook": "one"})
-    assert [trouble["event"] for trouble in hooked.troubles] == ["hook_failed", "hook_given_up", "hook_given_up"]
+    events = [trouble["event"] for trouble in hooked.troubles]
+    assert events == ["hook_failed", "hook_given_up", "issue_opened", "hook_given_up"]
     assert hooked.deliver.deliver("two") == 1
     assert hooked.endpoints["two"].told()[0]["data"]["kind"] == "webhook_given_up"
 

@@ -18,7 +18,7 @@ from worker.deliver import Deliver
 from worker.drain import Drain
 from worker.hooks import Hooks
 from worker.ingest import Ingest
-from worker.notices import silent_destination
+from worker.notices import IssueKind, silent_destination
 from worker.order import State
 from worker.settings import Mailbox, Webhook
 from worker.signing import verify
@@ -169,10 +169,12 @@ def test_an_issue_of_a_mail_is_told_once(database: Database, monkeypatch: pytest
     now = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
     told: list[tuple[str, int | str]] = []
     box = Mailbox(address="main@in.test", location="MAIN", pms=("sitelink",), trust=())  # type: ignore[arg-type]
-    monkeypatch.setattr(
-        "worker.ingest.note_numbers",
-        lambda connection, _verdict, now: open_issue(connection, silent_destination("x", "y"), now=now),
-    )
+
+    def note(connection: Any, _tellings: Any, _ids: Any, *, now: dt.datetime) -> tuple[int, IssueKind] | None:
+        issue_id, is_new = open_issue(connection, silent_destination("x", "y"), now=now)
+        return (issue_id, IssueKind.DESTINATION_DOWN) if is_new else None
+
+    monkeypatch.setattr("worker.ingest.note_numbers", note)
     ingest = Ingest(
         database,
         mailboxes=lambda: {box.address: box},

@@ -16,7 +16,6 @@ from worker.order import State
 from worker.settings import Guards
 from worker.store.database import Database
 from worker.store.events import Telling
-from worker.store.mails import MailState, Verdict
 
 RULES = """
 pack: t
@@ -80,12 +79,11 @@ def test_a_report_that_turns_too_many_units_is_held_as_one_issue(line: Line) -> 
         line.kiss.move_in(f"MAIN-A{n}", {"pms_tenant_id": "T"})
         line.mail("Lock", hour=n, Unit=f"A{n}")
     tellings = [as_told(line, f"A{n}", lockout=n > 5) for n in range(12)]
-    verdict = Verdict(mail_id="m", state=MailState.PARSED, tellings=tellings)
     with line.db.read() as connection:
-        held = hold_by_number(connection, verdict, Guards(), now=line.clock.now)
-        calm = hold_by_number(connection, verdict, Guards(flips=0.5), now=line.clock.now)
-    assert {(one.state, one.reason) for one in held.tellings} == {(State.HELD, "flips")}
-    assert {one.state for one in calm.tellings} == {State.WAITING}
+        held = hold_by_number(connection, tellings, Guards(), now=line.clock.now)
+        calm = hold_by_number(connection, tellings, Guards(flips=0.5), now=line.clock.now)
+    assert {(one.state, one.reason) for one in held} == {(State.HELD, "flips")}
+    assert {one.state for one in calm} == {State.WAITING}
 
 
 def as_told(line: Line, unit: str, *, lockout: bool) -> Telling:
@@ -117,7 +115,8 @@ def as_told(line: Line, unit: str, *, lockout: bool) -> Telling:
 
 
 def test_a_surge_holds_a_day_s_events_and_a_person_releases_the_issue(line: Line) -> None:
-    """Mails over the band are held under one issue; what came before stays applied; all of the issue is released."""
+    """Mails over the band are held under one issue, which is logged once; what came before stays applied; all of the
+    issue is released."""
     line.guards = Guards(surge=True, surge_least=3)
     for n in range(20):
         line.clock.advance(86_400)
@@ -131,6 +130,7 @@ def test_a_surge_holds_a_day_s_events_and_a_person_releases_the_issue(line: Line
     assert len(held) == 2
     (issue,) = line.open_issues()
     assert (issue.kind, issue.count, {event.issue_id for event in held}) == ("surge", 2, {issue.id})
+    assert line.troubles == [{"event": "issue_opened", "issue": issue.id, "kind": "surge"}]
     release_events(line.db, [event.id for event in held], actor="anna", reason="a real rush", now=line.clock.now)
     line.drain()
     assert all(line.kiss.units[f"MAIN-C{n}"]["pms_lockout"] for n in range(5))

@@ -10,7 +10,7 @@ from worker import undo
 from worker.actions import CannotDo
 from worker.calls import Outcome
 from worker.edits import add_event, discard_events, edit_event, release_events
-from worker.replay import report, set_state
+from worker.replayed import report, set_state
 from worker.store.database import Database
 
 RIGHT = """
@@ -245,7 +245,8 @@ def test_a_replay_can_be_paused_and_goes_on(line: Line) -> None:
 def test_a_held_event_is_edited_and_let_in(line: Line) -> None:
     """An edit is a revision by a person: the wrong reading stays to be seen, the right value is applied."""
     line.mail("Move in", Unit="A1", Tenant="T", On="2026-05-01")
-    line.far.faults = [answer(Outcome.REJECTED, 422, body=b'{"errors":{"balance_due":["too much"]}}')]
+    body = b'{"errors":{"balance_due":["too much"]}}'
+    line.far.faults = [answer(Outcome.REJECTED, 422, body=body, wrong=("balance_due",))]
     line.mail("Payment", hour=1, Unit="A1", Balance="$99.00")
     refused = line.events()[-1]
     assert refused.state == "rejected"

@@ -1,7 +1,9 @@
 """``events``: look at events, and move, edit and add them."""
 
 import datetime as dt
+import itertools
 import shlex
+from collections.abc import Sequence
 
 import click
 
@@ -107,12 +109,12 @@ def _move(
     from worker import edits
 
     runtime = open_runtime(settings)
-    if issue is not None:
-        found = views.list_events(runtime.db, f"issue:{issue}", limit=1000)
-        ids = (*ids, *(one["id"] for one in found if one["state"] in edits.MOVABLE))
-    if not ids:
+    pages = edits.pages_of_issue(runtime.db, issue) if issue is not None else iter(())
+    if not ids and issue is None:
         raise click.UsageError("name events by their ids, or all of an issue with --issue")
     if not go:
+        ids = tuple(dict.fromkeys((*ids, *(event_id for page in pages for event_id in page))))
+        _check_some(ids, issue)
         for event_id in ids:
             one = views.show_event(runtime.db, event_id)
             text = f"would {word} event {event_id}: {one['kind']} of {one['crm_unit_id']}; do it with --go"
@@ -122,9 +124,18 @@ def _move(
             print_json({"done": False, "events": ids})
         return
     act = edits.release_events if word == "release" else edits.discard_events
-    done = act(runtime.db, ids, actor=actor(), reason=reason, now=runtime.clock())
+    done: list[int] = []
+    for page in itertools.chain([ids] if ids else [], pages):
+        done += act(runtime.db, page, actor=actor(), reason=reason, now=runtime.clock())
+    _check_some(done, issue)
     text = "\n".join(f"event {event_id} is {word}{'d' if word.endswith('e') else 'ed'}" for event_id in done)
     report(as_json, text, done=True, events=done)
+
+
+def _check_some(ids: Sequence[int], issue: int | None) -> None:
+    if not ids:
+        said = f"issue {issue} has no held or rejected events; `gatepost issues show {issue}` lists its events"
+        raise views.NotThere(said)
 
 
 @events.command("edit")

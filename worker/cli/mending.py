@@ -21,6 +21,7 @@ def undo(settings: Settings, query: tuple[str, ...], reason: str, go: bool, as_j
 
     The plan is shown first: what is withdrawn, and what is then sent to make each unit right.
     """
+    from worker import log
     from worker import undo as undoing
 
     if go and not reason:
@@ -28,7 +29,16 @@ def undo(settings: Settings, query: tuple[str, ...], reason: str, go: bool, as_j
     runtime, text = open_runtime(settings), query_of(query)
     now = runtime.clock()
     if go:
-        units = undoing.undo(runtime.db, text, manners=runtime.manners, actor=actor(), reason=reason, now=now)
+        units = undoing.undo(
+            runtime.db,
+            text,
+            manners=runtime.manners,
+            actor=actor(),
+            reason=reason,
+            now=now,
+            on_told=runtime.hooks.tell,
+            on_trouble=log.trouble,
+        )
     else:
         units = undoing.plan(runtime.db, text, manners=runtime.manners, now=now)
     if as_json:
@@ -91,15 +101,15 @@ def replay(
 
     QUERY names mails for parse (as `gatepost mail list`), events for apply (as `gatepost events list`).
     """
-    from worker import replay as replaying
+    from worker import replayed
 
     runtime, text = open_runtime(settings), query_of(query)
     if lists or show is not None:
         return _show(runtime, show, as_json=as_json)
     if pauses is not None or resumes is not None:
         number = pauses if pauses is not None else resumes or 0
-        state: replaying.Running = "paused" if pauses is not None else "running"
-        replaying.set_state(runtime.db, number, state, actor=actor(), now=runtime.clock())
+        state: replayed.Running = "paused" if pauses is not None else "running"
+        replayed.set_state(runtime.db, number, state, actor=actor(), now=runtime.clock())
         return report(as_json, f"replay {number} is {state}", done=True, replay=number, state=state)
     if not go:
         return _plan(runtime, text, layer, first, as_json=as_json)
@@ -111,34 +121,29 @@ def replay(
 
 
 def _plan(runtime: Any, text: str, layer: str, first: int | None, *, as_json: bool) -> None:
+    from worker.replayed import plan_plain
+
     if layer == "apply":
-        found = runtime.replays.find(text, layer, limit=first)
-        return report(as_json, f"would state {len(found)} units anew; do it with --go --reason WHY", units=len(found))
-    changes = runtime.replays.plan(text, layer, limit=first)
-    counts: dict[str, int] = {}
-    rows = [
-        {"mail": change.mail_id, "effect": str(effect), "what": what}
-        for change in changes
-        for effect, what in change.effects
-    ]
-    for row in rows:
-        counts[row["effect"]] = counts.get(row["effect"], 0) + 1
+        units = len(runtime.replays.find(text, layer, limit=first))
+        said = f"would state {units} units anew; do it with --go --reason WHY"
+        return report(as_json, said, done=False, units=units)
+    plan = plan_plain(runtime.replays.plan(text, layer, limit=first))
     if as_json:
-        return print_json({"done": False, "mails": len(changes), "effects": counts, "changes": rows})
-    notable = [row for row in rows if row["effect"] != "same"]
+        return print_json({"done": False, **plan})
+    notable = [row for row in plan["changes"] if row["effect"] != "same"]
     print_rows(notable[:200], ("mail", "effect", "what"), empty="nothing would change")
-    summary = ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "no events"
-    return click.echo(f"{len(changes)} mails: {summary}; do it with --go --reason WHY")
+    summary = ", ".join(f"{count} {name}" for name, count in sorted(plan["effects"].items())) or "no events"
+    return click.echo(f"{plan['mails']} mails: {summary}; do it with --go --reason WHY")
 
 
 def _show(runtime: Any, number: int | None, *, as_json: bool) -> None:
-    from worker import replay as replaying
+    from worker import replayed
 
     if number is None:
-        rows = replaying.list_replays(runtime.db)
+        rows = replayed.list_replays(runtime.db)
         columns = ("replay", "state", "from", "query", "created_at", "actor")
         return print_json(rows) if as_json else print_rows(rows, columns, empty="no replays")
-    found = replaying.report(runtime.db, number)
+    found = replayed.report(runtime.db, number)
     if as_json:
         return print_json(found)
     counts = ", ".join(f"{count} {name}" for name, count in sorted(found["outcomes"].items()))

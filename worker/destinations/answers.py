@@ -66,7 +66,15 @@ def sort_answer(profile: Profile, request: Request, raw: Raw, *, now: dt.datetim
     if outcome is Outcome.LIMITED and wait_s is None:
         named = _SECONDS.search(message)
         wait_s = min(float(named[1]), LONGEST_WAIT_S) if named else DEFAULT_WAIT_S
-    return _reply(outcome, raw, message or f"answered {raw.status} without a message", retry_after_s=wait_s)
+    reply = _reply(outcome, raw, message or f"answered {raw.status} without a message", retry_after_s=wait_s)
+    return replace(reply, wrong=_wrong(profile, told)) if outcome is Outcome.REJECTED else reply
+
+
+def _wrong(profile: Profile, told: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Return the fields that a refusal names, by our names; a path such as ``units.0.lockout`` ends in one."""
+    errors = told.get("errors") if told else None
+    named = [str(path).rpartition(".")[2] for path in errors] if isinstance(errors, dict) else []
+    return tuple(dict.fromkeys(profile.ours(name) for name in named))
 
 
 def _sort_success(profile: Profile, request: Request, raw: Raw, told: Mapping[str, Any] | None, message: str) -> Reply:

@@ -17,9 +17,20 @@ from worker.destinations import verdict
 from worker.destinations.answers import Raw
 from worker.destinations.client import KeptClient
 from worker.destinations.deadline import deadline
-from worker.destinations.fill import Ask, Plan, Unfit, complete_body, complete_path, encode, read_plan, render
+from worker.destinations.fill import (
+    MAP_FILE,
+    Ask,
+    Plan,
+    Unfit,
+    complete_body,
+    complete_path,
+    encode,
+    read_plan,
+    render,
+)
 from worker.destinations.oauth import TokenKeeper
 from worker.destinations.spec import ApiSpec
+from worker.destinations.tokens import marked
 
 _REQUEST_IDS = uuid.UUID("5b7a0a0e-6f0c-5b0f-9d3e-0c6f3f1f6a57")
 """The name space of the ids of requests, which are derived from keys."""
@@ -39,17 +50,23 @@ class HttpDestination:
         client_id: Callable[[], str] | None = None,
         client_secret: Callable[[], str] | None = None,
         ignore_unknown_fields: bool = False,
+        map_file: Callable[[str], str] = lambda _location: "",
         window: int = 16,
         timeout_s: float = 3.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        """``token`` for an API with a Bearer token; ``client_id`` and ``client_secret`` for one with OAuth2."""
+        """``token`` for an API with a Bearer token; ``client_id`` and ``client_secret`` for one with OAuth2.
+
+        ``map_file`` returns the unit map of a location, for messages; empty when there is none.
+        """
         self._name = name
         self._spec = spec
         self._base_url = str(httpx.URL(base_url)).rstrip("/")
         self._clock = clock
         self._token = token or (lambda: "")
+        self._secret = self._token if spec.oauth is None else client_secret or (lambda: "")
         self._drops_unknown = ignore_unknown_fields
+        self._map_file = map_file
         self._window = window
         self._timeout_s = timeout_s
         self._client = KeptClient(window=window, transport=transport)
@@ -85,7 +102,8 @@ class HttpDestination:
 
         A call that lacks a value becomes a request that ``send`` refuses, with a message that names what is missing.
         """
-        return render(self._spec, verb, crm_unit_id, body, about, drops_unknown=self._drops_unknown)
+        known = {MAP_FILE: self._map_file(str(about.get("location", ""))), **about}
+        return render(self._spec, verb, crm_unit_id, body, known, drops_unknown=self._drops_unknown)
 
     def send(self, request: Request, *, key: str, deadline_s: float) -> Reply:
         """Look up what the request needs, and write once; return within ``deadline_s`` seconds."""
@@ -93,20 +111,24 @@ class HttpDestination:
             plan = read_plan(self._spec, request)
         except Unfit as unfit:
             return Reply(outcome=Outcome.REJECTED, message=str(unfit))
+        secret = self._secret().strip()
         with deadline(min(deadline_s, self._timeout_s)):
-            return self._without_secrets(self._carry_out(plan, request, self._headers(plan, key)))
+            reply = self._without_secrets(self._carry_out(plan, request, self._headers(plan, key)))
+        return marked(reply, secret)
 
     def ask(self, job: str, *, deadline_s: float) -> Reply:
         """Ask what came of an accepted call; ``ACCEPTED`` again while nobody knows."""
         if self._spec.job is None:
             return Reply(outcome=Outcome.FAILED, message="this destination takes no jobs on")
         path = self._spec.job.path
+        secret = self._secret().strip()
         target = path.texts[0] + "".join(encode(job) + text for text in path.texts[1:])
         with deadline(min(deadline_s, self._timeout_s)):
             raw = self._exchange("GET", target, b"", {})
             if isinstance(raw, Raw):
                 raw = verdict.sort_job(self._spec, self._spec.job, job, raw, now=self._clock())
-            return self._without_secrets(raw)
+            reply = self._without_secrets(raw)
+        return marked(reply, secret)
 
     def close(self) -> None:
         """Close the kept connections; a later call opens new ones."""

@@ -13,6 +13,7 @@ from worker.destinations.client import KeptClient
 from worker.destinations.deadline import deadline
 from worker.destinations.profiles import KISS_V2, PathKey, Profile, fill, render, render_bulk, unit_of
 from worker.destinations.roster import MAX_LIST_BYTES, Roster
+from worker.destinations.tokens import marked
 
 
 class KissDestination:
@@ -77,16 +78,18 @@ class KissDestination:
         """Send one request once under its idempotency key; return within ``deadline_s`` seconds."""
         token = (self._token if isinstance(self._token, str) else self._token()).strip()
         if not token or not token.isascii() or not token.isprintable():
-            return Reply(outcome=Outcome.UNAUTHORIZED, message="the token is empty or cannot stand in a header")
+            empty = Reply(outcome=Outcome.UNAUTHORIZED, message="the token is empty or cannot stand in a header")
+            return marked(empty, token)
         with deadline(min(deadline_s, self._timeout_s)):
             reply = self._send_found(request, key, token)
         if token not in reply.message and token.encode() not in reply.body:
-            return reply
-        return replace(
+            return marked(reply, token)
+        told = replace(
             reply,
             message=reply.message.replace(token, "[token]"),
             body=reply.body.replace(token.encode(), b"[token]"),
         )
+        return marked(told, token)
 
     def ask(self, job: str, *, deadline_s: float) -> Reply:  # noqa: ARG002
         """Say that there are no jobs here: every answer is final."""

@@ -57,6 +57,10 @@ class Profile:
         """Return the API's name of one of our fields."""
         return self.names.get(name, name)
 
+    def ours(self, name: str) -> str:
+        """Return our name of one of the API's fields."""
+        return next((ours for ours, theirs in self.names.items() if theirs == name), name)
+
 
 KISS_V2 = Profile(name="kiss-v2", base_url="https://api.keepitsimplestorage.com/api/v2")
 

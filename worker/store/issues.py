@@ -8,7 +8,7 @@ from enum import StrEnum
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from worker.notices import IssueKind, Notice
+from worker.notices import MACHINE, IssueKind, Notice
 from worker.store.lanes import insert_for
 from worker.store.tables import events, issues
 
@@ -57,7 +57,7 @@ def close_issue(connection: Connection, kind: IssueKind, cause: str, *, now: dt.
     connection.execute(
         issues.update()
         .where(issues.c.key == _key(kind, cause), issues.c.state.in_([IssueState.OPEN, IssueState.ACKNOWLEDGED]))
-        .values(state=IssueState.RESOLVED, last_at=now, actor="gatepost", note=note)
+        .values(state=IssueState.RESOLVED, last_at=now, actor=MACHINE, note=note)
     )
 
 

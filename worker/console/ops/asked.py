@@ -3,7 +3,7 @@
 import datetime as dt
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -18,6 +18,11 @@ from worker.units.fields import Invalid
 TOKEN_NAME = "ops-token"  # noqa: S105  a name, for the audit
 """Who acts where no ``X-Actor`` says it: whoever has the token."""
 MAX_ACTOR = 100
+MAX_WORDS = 1000
+"""Characters of a text in a body, such as a query or a reason."""
+
+FieldCheck = Callable[[object], Any]
+"""Takes a field's value; returns it, or raises ValueError with what is wrong with it."""
 LIST_NAMES = ("page", "page_size", "sort_by", "sort_order", "created_after", "created_before", "q")
 
 _BARE_PLUS = re.compile(r"(?<=\d) (?=\d\d:\d\d$)")
@@ -54,6 +59,22 @@ class Asked:
         if not isinstance(told, dict):
             raise invalid({"body": "must be a JSON object"})
         return told
+
+    def read_fields(self, checks: Mapping[str, FieldCheck], *, needed: Sequence[str] = ()) -> dict[str, Any]:
+        """Return the checked fields of the body's JSON object; refuse all that is wrong with it at once."""
+        told = self.read_object()
+        values: dict[str, Any] = {}
+        wrong = {name: f"is unknown{nearest(name, checks)}" for name in told if name not in checks}
+        wrong |= {name: "is required" for name in needed if name not in told}
+        for name, check in checks.items():
+            if name in told:
+                try:
+                    values[name] = check(told[name])
+                except ValueError as error:
+                    wrong[name] = str(error)
+        if wrong:
+            raise invalid(wrong)
+        return values
 
     def check_query(self, known: Sequence[str]) -> None:
         """Refuse a parameter that the route does not have: a misspelt filter must not be a missing one."""
@@ -93,6 +114,52 @@ class Asked:
             created_before=times.get("created_before"),
             query=self.query.get("q", ""),
         )
+
+
+def text_field(value: object) -> str:
+    """Check a text that both databases can keep; it may be empty."""
+    if not isinstance(value, str) or len(value) > MAX_WORDS:
+        raise ValueError(f"must be a text of at most {MAX_WORDS} characters")
+    if "\0" in value or any(0xD800 <= ord(char) <= 0xDFFF for char in value):
+        raise ValueError("holds a character that no text has")
+    return value
+
+
+def query_field(value: object) -> str:
+    """Check a query that names something: none is taken for all."""
+    text = text_field(value)
+    if not text.strip():
+        raise ValueError("must name something, such as rule:sitelink/move-in after:2026-05-01")
+    return text
+
+
+def flag_field(value: object) -> bool:
+    """Check a flag."""
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def whole_field(least: int) -> FieldCheck:
+    """Return the check of a whole number."""
+
+    def check(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= 1_000_000:
+            raise ValueError(f"must be a whole number from {least} to 1000000")
+        return value
+
+    return check
+
+
+def word_field(words: Sequence[str]) -> FieldCheck:
+    """Return the check of a word of a closed list."""
+
+    def check(value: object) -> str:
+        if value not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return str(value)
+
+    return check
 
 
 def _instant(text: str) -> dt.datetime:

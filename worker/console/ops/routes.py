@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
-from worker import actions, listing, telling, views
+from worker import actions, listing, log, telling, views
 from worker.console.ops.asked import LIST_NAMES, TOKEN_NAME, Asked
 from worker.console.ops.envelope import Answer, Refused, invalid, listed
+from worker.console.ops.mending import get_replay, pause_replay, post_replay, post_undo, resume_replay
 from worker.pmsevent import Untellable
 from worker.runtime import Runtime
 
@@ -150,9 +151,12 @@ def _post_event(runtime: Runtime, asked: Asked) -> Answer:
             asked.read_object(),
             mailboxes=runtime.mailboxes,
             rules=runtime.rules,
+            guards=runtime.settings.guards,
             skew_s=runtime.settings.sweep.clock_skew_s,
             actor=actor,
             now=asked.now,
+            on_told=runtime.hooks.tell,
+            on_trouble=log.trouble,
         )
     except Untellable as error:
         raise invalid(error.wrong) from error
@@ -278,6 +282,63 @@ ROUTES: tuple[Route, ...] = (
         params=list_params(_columns("issues"), "Words that kind, state or title hold."),
         is_list=True,
         act=_list_of("issues"),
+    ),
+    Route(
+        method="POST",
+        path="/undo",
+        name="undo",
+        about="Take events back as if they had never been told. Without `go` nothing is done: the plan.",
+        answers={200: "Undo", 202: "Undo"},
+        refusals=(408, 409, 413, 422),
+        body="UndoWish",
+        act=post_undo,
+    ),
+    Route(
+        method="GET",
+        path="/replays",
+        name="listReplays",
+        about="Replays, newest first.",
+        answers={200: "Replay"},
+        params=list_params(_columns("replays"), "Words that query, state or reason hold."),
+        is_list=True,
+        act=_list_of("replays"),
+    ),
+    Route(
+        method="POST",
+        path="/replays",
+        name="startReplay",
+        about="Read stored mails again, or state again what is wanted. Without `go` nothing is done: the plan.",
+        answers={200: "ReplayPlan", 202: "WholeReplay"},
+        refusals=(408, 409, 413, 422),
+        body="ReplayWish",
+        act=post_replay,
+    ),
+    Route(
+        method="GET",
+        path="/replays/{number}",
+        name="getReplay",
+        about="One replay: how far it is, and what came of its items.",
+        answers={200: "WholeReplay"},
+        refusals=(404,),
+        act=get_replay,
+    ),
+    Route(
+        method="POST",
+        path="/replays/{number}/pause",
+        name="pauseReplay",
+        about="Pause a replay that has not ended.",
+        answers={200: "WholeReplay"},
+        refusals=(404, 422),
+        act=pause_replay,
+    ),
+    Route(
+        method="POST",
+        path="/replays/{number}/resume",
+        name="resumeReplay",
+        about="Have a paused replay go on.",
+        answers={200: "WholeReplay"},
+        refusals=(404, 422),
+        act=resume_replay,
     ),
 )
 

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from parsers.events import FLAGS, Kind
+from worker.calls import Verb
 from worker.order import State
+from worker.replay import Effect
 from worker.store.issues import IssueState
 from worker.store.mails import MailState
 
@@ -98,6 +100,22 @@ _PMS_EVENT: Mapping[str, Schema] = {
     "@context": {},
 }
 
+_REPLAY = {
+    "replay": NUMBER,
+    "query": TEXT,
+    "from": one_of(["parse", "apply"]),
+    "state": one_of(["running", "paused", "done"]),
+    "actor": TEXT,
+    "reason": TEXT,
+    "created_at": INSTANT,
+    "ended_at": MAYBE_INSTANT,
+}
+_WISH: Mapping[str, Schema] = {
+    "go": {**YES_NO, "description": "Do it; without, only say what would be done."},
+    "reason": {**TEXT, "description": "Why; it is kept in the audit. Needed with go."},
+}
+_COUNTS: Schema = {"type": "object", "additionalProperties": NUMBER}
+
 SCHEMAS: Mapping[str, Schema] = {
     "Mail": shape(_MAIL),
     "WholeMail": shape(
@@ -179,6 +197,55 @@ SCHEMAS: Mapping[str, Schema] = {
             "last_at": INSTANT,
             "actor": MAYBE,
             "note": MAYBE,
+        }
+    ),
+    "UndoWish": {
+        **shape({"query": {**TEXT, "description": "As `gatepost events list` takes it."}}, **_WISH),
+        "additionalProperties": False,
+    },
+    "Undo": shape({"done": YES_NO, "units": many(ref("UnitPlan"))}),
+    "UnitPlan": shape(
+        {
+            "destination": TEXT,
+            "crm_unit_id": TEXT,
+            "withdrawn": many(NUMBER),
+            "no_earlier_value": {**many(NUMBER), "description": "Held: nobody knows the value before them."},
+            "calls": many(shape({"verb": one_of(Verb), "writes": ANY_OBJECT})),
+            "remove_by_hand": {**YES_NO, "description": "The destination made this unit for one of these events."},
+        }
+    ),
+    "ReplayWish": {
+        **shape(
+            {"query": {**TEXT, "description": "Of mails from parse, of events from apply."}},
+            **{"from": {**one_of(["parse", "apply"]), "default": "parse"}},
+            first={**NUMBER, "description": "Only so many, the oldest."},
+            per_minute={**NUMBER, "description": "How fast; 0: no limit."},
+            **_WISH,
+        ),
+        "additionalProperties": False,
+    },
+    "ReplayPlan": shape(
+        {
+            "done": YES_NO,
+            "from": one_of(["parse", "apply"]),
+            "items": {**NUMBER, "description": "What it would go over: mails from parse, units from apply."},
+            "mails": {**NUMBER, "description": "How many of them the plan has read: at most 500, none from apply."},
+            "effects": {**_COUNTS, "description": "How often each effect comes in these."},
+            "changes": many(shape({"mail": TEXT, "effect": one_of(Effect), "what": TEXT})),
+        }
+    ),
+    "Replay": shape(_REPLAY),
+    "WholeReplay": shape(
+        {
+            **_REPLAY,
+            "items": NUMBER,
+            "outcomes": {**_COUNTS, "description": "How many items came to each effect; due: those that wait."},
+            "notable": {
+                **many(
+                    shape({"mail": MAYBE, "event": {"type": ["integer", "null"]}, "outcome": TEXT, "detail": MAYBE})
+                ),
+                "description": "The first 200 that are not as before.",
+            },
         }
     ),
     "Meta": shape({"timestamp": INSTANT, "request_id": TEXT, "version": one_of(["v1"])}),
