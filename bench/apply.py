@@ -25,6 +25,7 @@ from bench.bare import send_bare
 from bench.far import far_away
 from bench.filled import NullDestination, cpu_of_mails, fill
 from bench.lanes import LATENCY_S, WINDOW, Kept, drain_all, kiss_for, open_lanes
+from bench.outage import bench_outage
 from bench.table import Figure, at_least, below, print_figures, print_head
 from tests.faults.tale import MAILBOX, move_in_mail
 from tests.rigs import services
@@ -243,7 +244,7 @@ def main() -> int:
     """Run the benches that were asked for, and print their table."""
     arguments = argparse.ArgumentParser(description="Applying, measured against its bars.")
     arguments.add_argument("--rounds", type=int, default=3)
-    arguments.add_argument("--only", choices=["window", "loopback", "stored", "latency"], action="append")
+    arguments.add_argument("--only", choices=["window", "loopback", "stored", "latency", "outage"], action="append")
     arguments.add_argument("--lanes", type=int, default=LANES, help="units that are due, for window and loopback")
     arguments.add_argument("--million", action="store_true", help="stored: a million mails instead of 100,000")
     chosen = arguments.parse_args()
@@ -253,6 +254,7 @@ def main() -> int:
         "loopback": lambda rounds: bench_loopback(rounds, lanes=chosen.lanes),
         "stored": lambda rounds: bench_stored(rounds, many=many),
         "latency": bench_latency,
+        "outage": bench_outage,
     }
     print_head()
     for name, bench in benches.items():
