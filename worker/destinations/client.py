@@ -6,8 +6,9 @@ What an error of the transport means for a write:
 Note that httpx's ``RemoteProtocolError`` (the server hung up) is no ``NetworkError``.
 """
 
-import threading
-from collections.abc import Mapping
+import contextlib
+from collections import deque
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 import httpx
@@ -17,22 +18,22 @@ from worker.destinations.answers import MAX_BODY_BYTES, MAX_MESSAGE, Raw
 from worker.destinations.deadline import DeadlineTransport, left_s
 
 KEEP_ALIVE_S = 15.0
+_ONE = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE_S)
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _NOT_SENDABLE = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL)
 
 
 class KeptClient:
-    """A client that keeps its connections. Safe to use from several threads.
+    """A client that keeps its connections, as many as were ever in use at once. Safe to use from several threads.
 
     It works on httpx's transport, below its client: no redirects, cookies or logins, and half of the time a call.
+    Each transport has one connection, for a pool of many looks at all of them for each call.
     """
 
-    def __init__(self, *, window: int, transport: httpx.BaseTransport | None = None) -> None:
-        self._window = window
+    def __init__(self, *, transport: httpx.BaseTransport | None = None) -> None:
         self._given = transport
-        self._transport: httpx.BaseTransport | None = None
-        self._making = threading.Lock()
+        self._idle: deque[DeadlineTransport] = deque()
         self._headers = {
             "User-Agent": f"gatepost/{_version()}",
             "Accept": "application/json",
@@ -53,12 +54,13 @@ class KeptClient:
                 headers=self._headers | dict(headers),
                 extensions={"timeout": {"connect": wait_s, "read": wait_s, "write": wait_s, "pool": wait_s}},
             )
-            response = self._kept().handle_request(request)
-            try:
-                status = response.status_code
-                body = _read_body(response, limit)
-            finally:
-                response.close()
+            with self._transport() as transport:
+                response = transport.handle_request(request)
+                try:
+                    status = response.status_code
+                    body = _read_body(response, limit)
+                finally:
+                    response.close()
         except _NEVER_SENT as error:
             return Reply(outcome=Outcome.UNREACHED, message=_describe(error))
         except _NOT_SENDABLE as error:
@@ -69,21 +71,24 @@ class KeptClient:
 
     def close(self) -> None:
         """Close the kept connections; a later exchange opens new ones."""
-        with self._making:
-            transport, self._transport = self._transport, None
-        if transport is not None:
-            transport.close()
+        with contextlib.suppress(IndexError):
+            while True:
+                self._idle.pop().close()
 
-    def _kept(self) -> httpx.BaseTransport:
-        with self._making:
-            if self._transport is None:
-                limits = httpx.Limits(
-                    max_connections=self._window,
-                    max_keepalive_connections=self._window,
-                    keepalive_expiry=KEEP_ALIVE_S,
-                )
-                self._transport = self._given or DeadlineTransport(limits=limits)
-            return self._transport
+    @contextlib.contextmanager
+    def _transport(self) -> Iterator[httpx.BaseTransport]:
+        """Take the transport that was used last, which no other exchange uses meanwhile."""
+        if self._given is not None:
+            yield self._given
+            return
+        try:
+            transport = self._idle.pop()
+        except IndexError:
+            transport = DeadlineTransport(limits=_ONE)
+        try:
+            yield transport
+        finally:
+            self._idle.append(transport)
 
 
 def _read_body(response: httpx.Response, limit: int) -> bytes:
