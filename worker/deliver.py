@@ -166,7 +166,7 @@ class Deliver:
     def _client(self, name: str) -> KeptClient:
         with self._gate:
             if name not in self._clients:
-                self._clients[name] = KeptClient()
+                self._clients[name] = KeptClient(window=1)
             return self._clients[name]
 
 

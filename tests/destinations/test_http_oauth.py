@@ -116,7 +116,7 @@ def test_credentials_stand_where_the_file_says(in_body: bool) -> None:
         client_secret=lambda: "c d",
         clock=lambda: NOON,
     )
-    assert keeper.token(KeptClient(transport=httpx.MockTransport(answer))) == "t-1"
+    assert keeper.token(KeptClient(window=2, transport=httpx.MockTransport(answer))) == "t-1"
     (request,) = seen
     assert str(request.url) == "https://login.example/t"
     form = "grant_type=client_credentials&scope=stays"
@@ -154,7 +154,7 @@ def test_who_waits_for_a_token_keeps_the_deadline() -> None:
         client_secret=lambda: "b",
         clock=lambda: NOON,
     )
-    client = KeptClient(transport=httpx.MockTransport(answer))
+    client = KeptClient(window=2, transport=httpx.MockTransport(answer))
     first = threading.Thread(target=lambda: keeper.token(client))
     first.start()
     fetching.wait(30)

@@ -7,7 +7,7 @@ Note that httpx's ``RemoteProtocolError`` (the server hung up) is no ``NetworkEr
 """
 
 import contextlib
-from collections import deque
+import queue
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
@@ -25,15 +25,16 @@ _NOT_SENDABLE = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.Inva
 
 
 class KeptClient:
-    """A client that keeps its connections, as many as were ever in use at once. Safe to use from several threads.
+    """A client that keeps its connections, at most ``window``. Safe to use from several threads.
 
     It works on httpx's transport, below its client: no redirects, cookies or logins, and half of the time a call.
     Each transport has one connection, for a pool of many looks at all of them for each call.
     """
 
-    def __init__(self, *, transport: httpx.BaseTransport | None = None) -> None:
-        self._given = transport
-        self._idle: deque[DeadlineTransport] = deque()
+    def __init__(self, *, window: int, transport: httpx.BaseTransport | None = None) -> None:
+        self._idle: queue.LifoQueue[httpx.BaseTransport | None] = queue.LifoQueue()
+        for _ in range(window):
+            self._idle.put(transport)
         self._headers = {
             "User-Agent": f"gatepost/{_version()}",
             "Accept": "application/json",
@@ -70,25 +71,32 @@ class KeptClient:
         return Raw(status=response.status_code, headers=response.headers, body=body)
 
     def close(self) -> None:
-        """Close the kept connections; a later exchange opens new ones."""
-        with contextlib.suppress(IndexError):
+        """Close the connections that are kept and not in use; a later exchange opens new ones."""
+        kept: list[httpx.BaseTransport | None] = []
+        with contextlib.suppress(queue.Empty):
             while True:
-                self._idle.pop().close()
+                kept.append(self._idle.get_nowait())
+        for transport in kept:
+            if transport is not None:
+                transport.close()
+            self._idle.put(transport)
 
     @contextlib.contextmanager
     def _transport(self) -> Iterator[httpx.BaseTransport]:
-        """Take the transport that was used last, which no other exchange uses meanwhile."""
-        if self._given is not None:
-            yield self._given
-            return
+        """Take the transport that was used last, which no other exchange uses meanwhile.
+
+        Raises:
+            httpx.PoolTimeout: all are in use until the deadline.
+        """
         try:
-            transport = self._idle.pop()
-        except IndexError:
-            transport = DeadlineTransport(limits=_ONE)
+            kept = self._idle.get(timeout=max(left_s(), 0.001))
+        except queue.Empty:
+            raise httpx.PoolTimeout("no free connection until the deadline") from None
+        transport = kept or DeadlineTransport(limits=_ONE)
         try:
             yield transport
         finally:
-            self._idle.append(transport)
+            self._idle.put(transport)
 
 
 def _read_body(response: httpx.Response, limit: int) -> bytes:

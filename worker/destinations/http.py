@@ -69,7 +69,7 @@ class HttpDestination:
         self._map_file = map_file
         self._window = window
         self._timeout_s = timeout_s
-        self._client = KeptClient(transport=transport)
+        self._client = KeptClient(window=window, transport=transport)
         self._keeper: TokenKeeper | None = None
         if spec.oauth is not None:
             self._keeper = TokenKeeper(

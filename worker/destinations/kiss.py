@@ -42,7 +42,7 @@ class KissDestination:
         self._window = window
         self._timeout_s = timeout_s
         self._roster = Roster(profile, clock=clock)
-        self._client = KeptClient(transport=transport)
+        self._client = KeptClient(window=window, transport=transport)
 
     def __repr__(self) -> str:
         return f"KissDestination(name={self._name!r}, profile={self._profile.name!r})"
