@@ -2,19 +2,21 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NoReturn
+from decimal import Decimal
+from typing import Final, NoReturn, TypeAlias
 
-from parsers.convert import Value
+from parsers.convert import NotConverted, Value, read_flag
 from parsers.errors import Incomplete, Invalid
-from parsers.events import Event, Kind
+from parsers.events import TENANCY, Event, Kind
 from parsers.events import Value as BodyValue
 from parsers.extract import Values
 from parsers.identity import canonical_text, identity_of, minute_of
 from parsers.mail import Mail
 from parsers.mailbox import Mailbox
-from parsers.rule import EventSpec, FieldValue, Literal, Rule, ValueSpec
+from parsers.rows import Part
+from parsers.rule import EventSpec, FieldValue, Literal, Rule, ValueSpec, Words
 from parsers.template import Unfilled, template
 
 MAX_UNIT: Final = 64
@@ -48,6 +50,10 @@ def moments_of(mail: Mail, rule: Rule, values: Values, mailbox: Mailbox) -> Told
     return Told(occurred_at=mailbox.local(stated) + dt.timedelta(days=spec.shift_days), mailed_at=mailed_at)
 
 
+Ordinals: TypeAlias = Counter[tuple[Kind, str, str]]
+"""How many events a mail has by now, by kind, unit and table."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Place:
     """A unit of the mail, as the destination knows it."""
@@ -60,35 +66,49 @@ class _Place:
     columns: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-class Assembly:
-    """Makes the events of one claiming rule from its values."""
+def events_of(rule: Rule, parts: Iterable[Part], mailbox: Mailbox, told: Told) -> tuple[Event, ...]:
+    """Return the events of a mail in its order, without those that would say nothing; raise Incomplete or Invalid."""
+    made: list[Event] = []
+    ordinals: Ordinals = Counter()
+    for part in parts:
+        made += Assembly(rule, part, mailbox, told, ordinals).events(first=len(made))
+    return tuple(made)
 
-    def __init__(self, rule: Rule, values: Values, mailbox: Mailbox, told: Told) -> None:
+
+class Assembly:
+    """Makes the events of one part of a mail."""
+
+    def __init__(self, rule: Rule, part: Part, mailbox: Mailbox, told: Told, ordinals: Ordinals) -> None:
+        """`ordinals` counts the events of the whole mail by kind, unit and table."""
         self._rule = rule
-        self._values = values
+        self._part = part
+        self._values = values = part.values
         self._mailbox = mailbox
         self._told = told
+        self._ordinals = ordinals
         self._names: dict[str, Value] = {
             **values,
             "occurred_on": told.occurred_at.date(),
             "mailbox": mailbox.address,
             "location": mailbox.location,
         }
-        self._taken = frozenset((*self._names, *(one.name for one in rule.fields)))
+        self._taken = frozenset((*self._names, *rule.names))
 
-    def events(self) -> tuple[Event, ...]:
-        """Return the events, without those that would say nothing; raise Incomplete or Invalid."""
+    def events(self, *, first: int) -> list[Event]:
+        """Return the events, of which the first has the position `first` in the mail."""
         made: list[Event] = []
-        ordinals: Counter[tuple[Kind, str]] = Counter()
-        specs = [(spec, self._stated_date(spec)) for spec in self._rule.events if self._says_something(spec)]
+        specs = [(spec, self._stated_date(spec)) for spec in self._part.events if self._says_something(spec)]
         effective_at = self._effective_at([on for _, on in specs if on])
         for spec, on in specs:
             tenancy = {name: str(self._tenant(name, one)) for name, one in spec.tenancy}
             place = self._place_of(spec, tenancy, on or effective_at.date())
-            ordinal = ordinals[spec.kind, place.told_as]
-            ordinals[spec.kind, place.told_as] += 1
+            counted = (spec.kind, place.told_as, self._part.told_in)
+            ordinal = self._ordinals[counted]
+            self._ordinals[counted] += 1
             body = self._body(spec, place)
-            if spec.kind is Kind.MOVE_IN:
+            if spec.kind is Kind.SNAPSHOT:
+                body = self._snapshot(body)
+            if spec.kind is Kind.MOVE_IN or "move_in_date" in body:
                 body |= {"unit_name": place.unit, "pms_location_code": self._mailbox.location}
             made.append(
                 Event(
@@ -97,7 +117,7 @@ class Assembly:
                     crm_unit_id=place.crm_unit_id,
                     effective_at=effective_at,
                     mailed_at=self._told.mailed_at,
-                    position=len(made),
+                    position=first + len(made),
                     identity=self._identity(spec, place.told_as, ordinal),
                     rule=self._rule.name,
                     body=body,
@@ -107,13 +127,27 @@ class Assembly:
                     columns=place.columns,
                 )
             )
-        return tuple(made)
+        return made
 
     def _says_something(self, spec: EventSpec) -> bool:
-        """Say whether the mail states anything that the event would tell; only a patch can be empty."""
-        return spec.kind is not Kind.PATCH or any(
-            not isinstance(value, FieldValue) or value.name in self._values for _, value in spec.values
+        """Say whether the mail states anything that the event would tell; only facts can be lacking."""
+        return spec.kind not in (Kind.PATCH, Kind.SNAPSHOT) or any(
+            self._states(value) for name, value in spec.values if name not in TENANCY
         )
+
+    def _states(self, spec: ValueSpec) -> bool:
+        """Say whether the mail states a value; a template and a flag of the rule always are."""
+        if isinstance(spec, FieldValue):
+            return spec.name in self._values and (self._part.is_single or not spec.if_single)
+        return not isinstance(spec, Words) or spec.name in self._values
+
+    def _snapshot(self, body: Mapping[str, BodyValue]) -> dict[str, BodyValue]:
+        """Return what a row of a report states: a tenancy only of a unit that is occupied, and only a whole one."""
+        tenancy = [name for name in TENANCY if body.get(name) is not None]
+        if body.get("occupied") is False and tenancy:
+            self._invalid("the unit is vacant, and has a tenant", "occupied")
+        is_whole = body.get("occupied") is True and "pms_tenant_id" in tenancy and "move_in_date" in tenancy
+        return {name: value for name, value in body.items() if is_whole or name not in TENANCY}
 
     def _effective_at(self, stated: list[dt.date]) -> dt.datetime:
         """Return when it happened, or the start of the last stated tenancy date where that lies ahead."""
@@ -155,7 +189,9 @@ class Assembly:
         if isinstance(spec, Literal):
             return True, spec.value
         if isinstance(spec, FieldValue):
-            return spec.name in self._values, self._values.get(spec.name)
+            return self._states(spec), self._values.get(spec.name)
+        if isinstance(spec, Words):
+            return self._states(spec), self._by_words(spec)
         columns: Mapping[str, str] = place.columns if place else {}
         names = {**{name: text for name, text in columns.items() if name not in self._taken}, **self._names}
         try:
@@ -164,6 +200,21 @@ class Assembly:
             if place is not None and not place.crm_unit_id and spec.names - self._taken:
                 return False, None
             raise Incomplete(f"{self._rule.name}: {error}", tuple(sorted(spec.names))) from error
+
+    def _by_words(self, spec: Words) -> bool | None:
+        """Return the flag that a field's word tells; None where the mail does not state it."""
+        text = self._values.get(spec.name)
+        if not isinstance(text, str):
+            return None
+        try:
+            return read_flag(text, spec.trues, spec.falses)
+        except NotConverted as error:
+            column = self._part.columns.get(spec.name)
+            where = f" (column `{column}`)" if column else ""
+            self._invalid(f"the field `{spec.name}`{where} {error}", spec.name)
+
+    def _where(self) -> str:
+        return f" in {self._part.place}" if self._part.place else ""
 
     def _body(self, spec: EventSpec, place: _Place) -> dict[str, BodyValue]:
         body: dict[str, BodyValue] = {}
@@ -175,7 +226,10 @@ class Assembly:
                 self._invalid(f"`{name}` cannot be cleared", name)
             if isinstance(value, dt.datetime):
                 value = self._mailbox.local(value).date()
-            body[name] = value.isoformat() if isinstance(value, dt.date) else value
+            if value is None or isinstance(value, str | bool | Decimal):
+                body[name] = value
+            else:
+                body[name] = canonical_text(value)
         return body
 
     def _expect(self, spec: EventSpec, place: _Place) -> Mapping[str, str]:
@@ -192,7 +246,7 @@ class Assembly:
     def _unit(self, spec: EventSpec) -> str:
         unit = self._value(spec.unit)[1] if spec.unit else None
         if not isinstance(unit, str) or not unit:
-            raise Incomplete(f"{self._rule.name}: the mail names no unit", ("unit",))
+            raise Incomplete(f"{self._rule.name}: the mail names no unit{self._where()}", ("unit",))
         if len(unit) > MAX_UNIT or "?" in unit or "\\" in unit or not unit.isprintable() or "\ufffd" in unit:
             self._invalid(
                 f"the unit is longer than {MAX_UNIT} characters or holds a character that no unit has", "unit"
@@ -210,9 +264,11 @@ class Assembly:
 
     def _identity(self, spec: EventSpec, told_as: str, ordinal: int) -> str:
         stated = [name for name in self._rule.identity if name in self._values]
-        values = [(name, canonical_text(self._values[name])) for name in stated or sorted(self._values)]
+        values = [(name, canonical_text(self._values[name])) for name in stated or self._used()]
         if not stated:
             values.append(("minute", minute_of(self._told.occurred_at)))
+        if self._part.told_in:
+            values.append(("table", self._part.told_in))
         return identity_of(
             company=self._mailbox.company,
             crm_unit_id=told_as,
@@ -222,5 +278,12 @@ class Assembly:
             values=values,
         )
 
+    def _used(self) -> list[str]:
+        """Return the names of the values that make an event itself: all of a notice, of a row those that it uses."""
+        if not self._part.is_row:
+            return sorted(self._values)
+        used = frozenset[str]().union(*(spec.names for spec in self._part.events))
+        return sorted(name for name in self._values if name in used)
+
     def _invalid(self, why: str, field: str) -> NoReturn:
-        raise Invalid(f"{self._rule.name}: {why}: read the mail and enter the event by hand", (field,))
+        raise Invalid(f"{self._rule.name}: {why}{self._where()}: read the mail and enter the event by hand", (field,))

@@ -11,43 +11,29 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-Value: TypeAlias = str | bool | Decimal | dt.date | dt.datetime | None
+from parsers.names import CALENDARS
+
+Value: TypeAlias = str | bool | int | Decimal | dt.date | dt.datetime | tuple[str, ...] | None
 """What a field holds once converted; None clears the fact that it is written to."""
 
 MAX_VALUE: Final = 255
+MAX_LIST: Final = 2000
+"""The longest text of a list, in characters."""
+_MAX_DIGITS: Final = 9
 FIRST_YEAR: Final = 1900
 LAST_YEAR: Final = 2200
 """The years within which a date is one: far from where zones overflow."""
 _CENT: Final = Decimal("0.01")
 _MAX_MONEY: Final = Decimal("10000000")
 
-MONTHS: Final = {
-    "en": [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ],
-}
-"""Month names by language; the short form is the first three letters. A language is added as a row."""
-DAYS: Final = {"en": ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]}
-ORDINALS: Final = {"en": "(?:st|nd|rd|th)?"}
-
 ISO: Final = "iso"
 """The one format that is a word: RFC 3339 dates and times."""
 
 _DIRECTIVES: Final = {
-    "Y": r"(?P<Y>\d{4})", "y": r"(?P<y>\d{2})", "m": r"(?P<m>\d{1,2})", "H": r"(?P<H>\d{1,2})",
-    "I": r"(?P<I>\d{1,2})", "M": r"(?P<M>\d{2})", "S": r"(?P<S>\d{2})", "p": r"(?P<p>[ap])\.?m\.?",
+    "Y": "(?P<Y>[0-9]{4})", "y": "(?P<y>[0-9]{2})", "m": "(?P<m>[0-9]{1,2})", "H": "(?P<H>[0-9]{1,2})",
+    "I": "(?P<I>[0-9]{1,2})", "M": "(?P<M>[0-9]{2})", "S": "(?P<S>[0-9]{2})", "p": r"(?P<p>[ap])\.?m\.?",
 }  # fmt: skip
+_DAY: Final = "(?P<d>[0-9]{1,2})"
 _ISO = re.compile(
     r"(?P<Y>\d{4})-(?P<m>\d\d)-(?P<d>\d\d)"
     r"(?:[T ](?P<H>\d\d):(?P<M>\d\d)(?::(?P<S>\d\d)(?:\.\d{1,9})?)?(?P<z>Z|[+-]\d\d:?\d\d)?)?",
@@ -91,31 +77,42 @@ def date_format(text: str, language: str = "en") -> DateFormat:
     """Return the compiled form of a strptime-like format; raise BadFormat for a directive unknown to us."""
     if text == ISO:
         return DateFormat(text=text, regex=_ISO, language=language)
-    months, days = MONTHS[language], DAYS[language]
-    names = {
-        **_DIRECTIVES,
-        "d": rf"(?P<d>\d{{1,2}}){ORDINALS[language]}",
-        "B": f"(?P<B>{'|'.join(months)})",
-        "b": f"(?P<b>{'|'.join(month[:3] for month in months)})\\.?",
-        "A": f"(?:{'|'.join(days)})",
-        "a": f"(?:{'|'.join(day[:3] for day in days)})\\.?",
-    }
+    names = {**_DIRECTIVES, **_named_by(language)}
     pieces: list[str] = []
     for literal, directive in re.findall(r"([^%\s]+|\s+)|%(.?)", text):
         if literal:
+            if pieces and pieces[-1] == names["d"] and literal[0] == ".":
+                pieces[-1] = _DAY  # the format itself has what an ordinal of this language ends in
             pieces.append(r"\s+" if literal.isspace() else re.escape(literal))
         elif directive in names:
             pieces.append(names[directive])
         else:
             raise BadFormat(f"unknown date directive `%{directive}`")
     try:
-        regex = re.compile("".join(pieces), re.ASCII | re.IGNORECASE)
+        regex = re.compile("".join(pieces), re.IGNORECASE)
     except re.error as error:
         raise BadFormat("a date directive stands twice") from error
     named = regex.groupindex.keys()
     if "d" not in named or not {"m", "B", "b"} & named or not {"Y", "y"} & named:
         raise BadFormat("a date format names day, month and year")
     return DateFormat(text=text, regex=regex, language=language)
+
+
+def _named_by(language: str) -> dict[str, str]:
+    """Return the directives that a language fills: days with their ordinals, names of months and days."""
+    calendar = CALENDARS[language]
+    short_months = [word for words in calendar.short_months for word in words]
+    return {
+        "d": f"{_DAY}{calendar.ordinal}",
+        "B": f"(?P<B>{'|'.join(calendar.months)})",
+        "b": f"(?P<b>{_longest_first(short_months)})\\.?",
+        "A": f"(?:{'|'.join(calendar.days)})",
+        "a": f"(?:{_longest_first(calendar.short_days)})\\.?",
+    }
+
+
+def _longest_first(words: Iterable[str]) -> str:
+    return "|".join(sorted(set(words), key=lambda word: (-len(word), word)))
 
 
 def read_moment(text: str, formats: Iterable[DateFormat]) -> dt.datetime:
@@ -156,7 +153,7 @@ def _read_by(form: DateFormat, text: str) -> dt.datetime | None:
 def _month(given: dict[str, str | None], language: str) -> int:
     name = (given.get("B") or given.get("b") or "").lower()
     if name:
-        return next(number for number, month in enumerate(MONTHS[language], 1) if month.startswith(name[:3]))
+        return CALENDARS[language].number_of(name)
     return int(given["m"] or 0)
 
 
@@ -235,3 +232,33 @@ def read_flag(text: str, trues: Iterable[str], falses: Iterable[str]) -> bool:
     if word in {one.casefold() for one in falses}:
         return False
     raise NotConverted("is none of the words listed for true and false")
+
+
+def read_integer(text: str, money: Money) -> int:
+    """Return the whole number that `text` names, grouped as amounts are or not; raise NotConverted."""
+    group = re.escape(money.group)
+    if not re.fullmatch(rf"-?(?:[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]+)", text):
+        raise NotConverted("is not a whole number")
+    digits = text.replace(money.group, "")
+    if len(digits.lstrip("-0")) > _MAX_DIGITS:
+        raise NotConverted(f"is a number of more than {_MAX_DIGITS} digits")
+    return int(digits)
+
+
+def read_list(text: str, split: Iterable[str]) -> tuple[str, ...]:
+    """Return the items of a list, parted by any of `split`; raise NotConverted.
+
+    Two different separators may stand together (`A12, and A14`). One that stands twice, or at an end, leaves an item
+    out; an item that stands twice may be two things: neither is a list to go by.
+    """
+    separators = "|".join(re.escape(one) for one in sorted(split, key=len, reverse=True))
+    parts = [part.strip() for part in re.split(f"({separators})", text, flags=re.IGNORECASE)]
+    items, between = parts[::2], parts[1::2]
+    for place, item in enumerate(items):
+        apart = 0 < place < len(items) - 1 and between[place - 1].casefold() != between[place].casefold()
+        if not item and not apart:
+            raise NotConverted("is a list with an item left out")
+    found = tuple(item for item in items if item)
+    if len({item.casefold() for item in found}) < len(found):
+        raise NotConverted("is a list that names an item twice")
+    return found

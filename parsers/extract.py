@@ -56,6 +56,8 @@ class Capture(NamedTuple):
     end: int
     raw: Any
     """The text; for JSON-LD, the JSON value."""
+    value: Value = None
+    """What it was converted to, of a cell of a row; None elsewhere."""
 
 
 class Labels:
@@ -66,7 +68,7 @@ class Labels:
         self._found: dict[tuple[str, ...], list[Sighting]] = {}
         keys = label_keys([line.cells[0] for line in lines])
         for number, (line, key) in enumerate(zip(lines, keys, strict=True), 1):
-            text, cells, _, is_header, _ = line
+            text, cells, _, is_header, _, _ = line
             if is_header:
                 continue
             if ":" in text:
@@ -154,6 +156,8 @@ class Extraction:
         self._fields = rule.all_fields if fields is None else fields
         self.captures: list[Capture] = []
         self.nearest: dict[str, str] = {}
+        self.known: set[int] = set()
+        """Further lines that are accounted for: those of tables, and headings that fields name."""
 
     @cached_property
     def _stacked(self) -> bool:
@@ -174,7 +178,7 @@ class Extraction:
         found: dict[str, Any] = {}
         missing: list[Field] = []
         for field in self._fields:
-            captures = [capture for source in field.sources for capture in self._look(field.name, source)]
+            captures = self._captures(field)
             if captures:
                 found[field.name] = self._agreed(field, captures)
             elif field.default is not None:
@@ -186,12 +190,21 @@ class Extraction:
         return found
 
     def accounted(self) -> set[int]:
-        """Return the numbers of the lines that a capture or the rule's known noise accounts for."""
+        """Return the numbers of the lines that a capture, a label, a table or the rule's known noise accounts for."""
         if self._block is not None:
             return set(range(1, len(self._mail.lines) + 1))  # the text is not what this rule reads
+        labels = {one.line for field in self._fields for one in self._labels.of(labels_of(field))}
+        return labels | self._captured()
+
+    def _captured(self) -> set[int]:
         captured = {line for capture in self.captures for line in (capture.line, capture.label_line)}
+        return captured | self.known | self.noise
+
+    @cached_property
+    def noise(self) -> frozenset[int]:
+        """The numbers of the lines that the rule names as known noise."""
         noise = self._rule.ignore_lines
-        return captured | noise.lines(self._mail.text) if noise else captured
+        return frozenset(noise.lines(self._mail.text) if noise else ())
 
     def found_count(self) -> int:
         """Return how many of the rule's fields the mail states: how near a miss is."""
@@ -205,12 +218,8 @@ class Extraction:
 
     def _agreed(self, field: Field, captures: list[Capture]) -> Any:
         self.captures += captures
-        if any(isinstance(one.raw, str) and _is_merge_field(one.raw) for one in captures):
-            raise Incomplete(
-                f"{self._rule.name}: the field `{field.name}` holds an unresolved merge field: "
-                "the sender's template is broken, ask for a corrected mail",
-                (field.name,),
-            )
+        for one in captures:
+            check_merge_field(self._rule, field.name, one.raw)
         first = captures[0].raw
         if any(one.raw != first for one in captures[1:]):
             places = ", ".join(sorted({_place(one) for one in captures}))
@@ -223,12 +232,12 @@ class Extraction:
 
     def _incomplete(self, missing: list[Field]) -> Incomplete:
         parts: list[str] = []
-        known = self.accounted()
+        known = self._captured()
         for field in missing:
-            near = self._labels.nearest(_labels_of(field), known)
+            near = self._labels.nearest(labels_of(field), known)
             if near is not None:
                 self.nearest[field.name] = near
-            labels = " or ".join(f"`{label}`" for label in _labels_of(field))
+            labels = " or ".join(f"`{label}`" for label in labels_of(field))
             wanted = f" (label {labels})" if labels else ""
             parts.append(f"`{field.name}`{wanted}" + (f", nearest label seen: `{near}`" if near else ""))
         return Incomplete(
@@ -237,12 +246,48 @@ class Extraction:
             tuple(field.name for field in missing),
         )
 
+    def _captures(self, field: Field) -> list[Capture]:
+        """Return what the sources of a field find."""
+        region = self._region(field) if field.after or field.before else None
+        found = [one for source in field.sources for one in self._look(field.name, source)]
+        if region is not None:
+            found = [one for one in found if one.line in region and one.label_line in region]
+        if field.nth is not None:
+            found = sorted(found, key=lambda one: (one.label_line, one.start))[field.nth - 1 : field.nth]
+        return [one for one in found if one.raw != ""]
+
     def _look(self, field: str, source: Source) -> Iterator[Capture]:
-        """Yield what one source finds."""
+        """Yield what one source finds, empty texts too."""
         for label, label_line, line, start, raw in self._finds(source):
-            if raw != "":
-                end = start + len(raw) if isinstance(raw, str) else start
-                yield Capture(field, source.kind, label, line, label_line, start, end, raw)
+            end = start + len(raw) if isinstance(raw, str) else start
+            yield Capture(field, source.kind, label, line, label_line, start, end, raw)
+
+    def _region(self, field: Field) -> range:
+        """Return the lines between the headings that a field names."""
+        first = self._heading(field, field.after) + 1 if field.after else 1
+        end = self._heading(field, field.before) if field.before else len(self._mail.lines) + 1
+        return range(first, end)
+
+    def _heading(self, field: Field, words: tuple[str, ...]) -> int:
+        """Return the line that is a heading; raise Incomplete without one, Invalid with several."""
+        wanted = {_key_of_word(word) for word in words}
+        found = [number for number, line in enumerate(self._mail.lines, 1) if label_key(line.text) in wanted]
+        named = " or ".join(f"`{word}`" for word in words)
+        if len(found) == 1:
+            self.known.add(found[0])
+            return found[0]
+        if found:
+            places = ", ".join(f"line {number}" for number in found)
+            raise Invalid(
+                f"{self._rule.name}: the heading {named} of the field `{field.name}` stands more than once ({places}): "
+                "read the mail and enter the event by hand",
+                (field.name,),
+            )
+        raise Incomplete(
+            f"{self._rule.name}: no heading {named}, by which the field `{field.name}` is found: if the wording "
+            f"changed, add it to the rule ({self._rule.file}:{field.line}) and retry",
+            (field.name,),
+        )
 
     def _finds(self, source: Source) -> Iterator[tuple[str, int, int, int, Any]]:
         """Yield label, line of the label, line and column of the value, and the value."""
@@ -276,7 +321,17 @@ class Extraction:
                 yield "text", text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start) - 1, normal(value)
 
 
-def _labels_of(field: Field) -> tuple[str, ...]:
+def check_merge_field(rule: Rule, field: str, raw: Any, where: str = "") -> None:
+    """Raise Incomplete for a merge field that the sender's system did not fill."""
+    if isinstance(raw, str) and _is_merge_field(raw):
+        raise Incomplete(
+            f"{rule.name}: the field `{field}`{where} holds an unresolved merge field: "
+            "the sender's template is broken, ask for a corrected mail",
+            (field,),
+        )
+
+
+def labels_of(field: Field) -> tuple[str, ...]:
     return tuple(word for source in field.sources if source.kind is From.LABEL for word in source.words)
 
 
@@ -284,13 +339,13 @@ def _place(capture: Capture) -> str:
     return f"line {capture.line}" if capture.line else capture.label
 
 
-def to_value(field: Field, raw: Any, pack: Pack, rule: Rule) -> Value:
-    """Return the value of a captured text by the field's type; raise Invalid naming the field."""
+def to_value(field: Field, raw: Any, pack: Pack, rule: Rule, where: str = "") -> Value:
+    """Return the value of a captured text by the field's type; raise Invalid naming the field, and where it stands."""
     try:
         return _converted(field, raw, pack)
     except NotConverted as error:
         raise Invalid(
-            f"{rule.name}: the field `{field.name}` {error}: read the mail, then mend the rule "
+            f"{rule.name}: the field `{field.name}`{where} {error}: read the mail, then mend the rule "
             f"({rule.file}:{field.line}) or enter the event by hand",
             (field.name,),
         ) from error
@@ -313,12 +368,18 @@ def _converted(field: Field, raw: Any, pack: Pack) -> Value:
 
 
 def _from_text(field: Field, text: str, pack: Pack) -> Value:
-    if not text or len(text) > MAX_VALUE or "\ufffd" in text:
-        raise NotConverted(f"is empty, longer than {MAX_VALUE} characters, or holds characters that are none")
-    if field.pattern is not None and not field.pattern.whole(text):
+    longest = convert.MAX_LIST if field.type is Type.LIST else MAX_VALUE
+    if not text or len(text) > longest or "\ufffd" in text:
+        raise NotConverted(f"is empty, longer than {longest} characters, or holds characters that are none")
+    items = convert.read_list(text, field.split) if field.type is Type.LIST else (text,)
+    if field.pattern is not None and not all(field.pattern.whole(item) for item in items):
         raise NotConverted("does not match the field's pattern")
+    if field.type is Type.LIST:
+        return items
     if field.type is Type.MONEY:
         return convert.read_money(text, pack.money, credit_is_zero=field.credit_is_zero)
+    if field.type is Type.INTEGER:
+        return convert.read_integer(text, pack.money)
     if field.type is Type.FLAG:
         return convert.read_flag(text, field.trues, field.falses)
     if field.type is Type.DATE:

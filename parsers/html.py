@@ -284,8 +284,8 @@ class _Page:
         apart = len(pages) > 1
         for lines in pages:
             for line in lines:
-                if self._gap or (apart and not line.apart):
-                    line = line._replace(gap=line.gap or self._gap, apart=line.apart or apart)
+                if self._gap or (apart and line.apart < 3):
+                    line = line._replace(gap=line.gap or self._gap, apart=min(3, line.apart + apart))
                 self.lines.append(line)
                 self._gap = False
 
@@ -344,7 +344,7 @@ class _PlainRows:
             rows = [row.replace(_HEADING_MARK, CELL) for row in rows]
         texts = [row.strip() for row in rows]
         cells = [tuple(row[1:].split(CELL)) for row in rows]
-        values = zip(texts, cells, repeat(False), headers, repeat(False), strict=False)
+        values = zip(texts, cells, repeat(False), headers, repeat(0), repeat(""), strict=False)
         lines: Iterable[Line] = map(cast(Any, tuple).__new__, repeat(Line), values)  # Line._make, without a call each
         return [line for line in lines if line.text]
 

@@ -22,8 +22,8 @@ def identity_of(
 ) -> str:
     """Return the identity of one event.
 
-    `ordinal` counts, from 0, the events of that kind for that unit in the mail. `values` are names and canonical
-    texts, in the order that the rule gives them.
+    `ordinal` counts, from 0, the events of that kind for that unit in the mail, or in one table of it. `values` are
+    names and canonical texts, in the order that the rule gives them.
     """
     parts = [company, crm_unit_id, occurrence, kind, ordinal, list(values)]
     digest = hashlib.sha256(_ENCODER.encode(parts).encode()).digest()
@@ -40,6 +40,8 @@ def canonical_text(value: Value) -> str:
         return minute_of(value) if value.tzinfo else value.isoformat(timespec="minutes")
     if isinstance(value, dt.date):
         return value.isoformat()
+    if isinstance(value, tuple):
+        return ",".join(value)
     return str(value)
 
 

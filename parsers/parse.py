@@ -8,14 +8,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from parsers import trace
-from parsers.assemble import Assembly, moments_of
+from parsers.assemble import events_of, moments_of
 from parsers.errors import Held, Invalid, Unreadable
 from parsers.events import Event, Kind, canonical
-from parsers.extract import Block, Extraction, Labels, to_value
+from parsers.extract import Block, Extraction, Labels, labels_of, to_value
 from parsers.mail import Mail, read_mail
 from parsers.mailbox import Mailbox
 from parsers.match import Tried, try_rules
 from parsers.reading import Outcome, Reading
+from parsers.rows import parts_of
 from parsers.rule import Rule, RuleSet
 
 
@@ -110,14 +111,17 @@ def _read(mail: Mail, labels: Labels, rule: Rule, block: Block | None, rules: Ru
     if rule.ignore is not None:
         return _Read(rule=rule, outcome=Outcome.IGNORED, reason=rule.ignore)
     extraction = Extraction(mail, labels, rule, block)
+    pack = rules.packs[rule.pack]
+    if pack.location is not None:
+        extraction.known.update(one.line for one in labels.of(labels_of(pack.location)))
     values: dict[str, Any] = {}
     made: tuple[Event, ...] = ()
     outcome, reason = Outcome.EVENTS, None
     try:
         raws = extraction.texts()
-        pack = rules.packs[rule.pack]
         values = {one.name: to_value(one, raws[one.name], pack, rule) for one in rule.all_fields if one.name in raws}
-        made = Assembly(rule, values, mailbox, moments_of(mail, rule, values, mailbox)).events()
+        told = moments_of(mail, rule, values, mailbox)
+        made = events_of(rule, parts_of(mail, rule, pack, values, extraction), mailbox, told)
         if not made:
             outcome, reason = Outcome.IGNORED, f"{rule.name}: the mail states none of the values that would be written"
     except Held as held:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import PurePath
 from typing import TypeAlias
 
 from parsers.convert import DateFormat, Money
@@ -21,7 +22,9 @@ class Type(StrEnum):
     DATE = "date"
     DATETIME = "datetime"
     MONEY = "money"
+    INTEGER = "integer"
     FLAG = "flag"
+    LIST = "list"
 
 
 class From(StrEnum):
@@ -33,6 +36,7 @@ class From(StrEnum):
     HEADER = "header"
     JSONLD = "jsonld"
     CONST = "const"
+    COLUMN = "column"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +45,7 @@ class Source:
 
     kind: From
     words: tuple[str, ...] = ()
-    """The labels, the header's name, the JSON-LD name or the constant."""
+    """The labels, the header's name, the JSON-LD name, the constant or the column headings."""
     pattern: Pattern | None = None
 
 
@@ -59,6 +63,14 @@ class Field:
     trues: tuple[str, ...] = ("true", "yes")
     falses: tuple[str, ...] = ("false", "no")
     credit_is_zero: bool = False
+    split: tuple[str, ...] = (",",)
+    """What parts the items of a list."""
+    after: tuple[str, ...] = ()
+    """Headings: the value stands below the one of them that the mail has."""
+    before: tuple[str, ...] = ()
+    """Headings: the value stands above the one of them that the mail has."""
+    nth: int | None = None
+    """Which of several finds counts, from 1; None: all must be the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +88,17 @@ class FieldValue:
     """A value taken from a field."""
 
     name: str
+    if_single: bool = False
+    """Whether it is stated only where the list of the rule has exactly one item."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """A flag that the word in a field tells; a word of neither list is no flag."""
+
+    name: str
+    trues: tuple[str, ...]
+    falses: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +108,7 @@ class Literal:
     value: bool
 
 
-ValueSpec: TypeAlias = FieldValue | Literal | Template
+ValueSpec: TypeAlias = FieldValue | Words | Literal | Template
 NamedSpecs: TypeAlias = tuple[tuple[str, ValueSpec], ...]
 
 
@@ -107,8 +130,32 @@ class EventSpec:
     def names(self) -> frozenset[str]:
         """Return the names of all fields that the event is made of."""
         specs = [self.unit, self.on, *(spec for _, spec in (*self.values, *self.expect, *self.tenancy))]
-        plain = {spec.name for spec in specs if isinstance(spec, FieldValue)}
+        plain = {spec.name for spec in specs if isinstance(spec, FieldValue | Words)}
         return frozenset(plain.union(*(spec.names for spec in specs if isinstance(spec, Template))))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableBlock:
+    """One table of a mail: where it stands, and what each of its rows says."""
+
+    line: int
+    heading: tuple[str, ...]
+    """The spellings of the line above it."""
+    empty: tuple[str, ...]
+    """What stands in place of rows where there are none."""
+    skip: tuple[Pattern, ...] = ()
+    """What marks a row that says nothing of a unit, such as a total."""
+    fields: tuple[Field, ...]
+    events: tuple[EventSpec, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListBlock:
+    """A list of a mail whose items each make the events of the rule."""
+
+    field: str
+    name: str
+    """What one item is called in events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +176,8 @@ class Rule:
 
     pack: str
     id: str
-    file: str
+    path: str
+    """The rule file as the set has it: that of the pack, or the operator's own that extends it."""
     line: int
     when: When
     fields: tuple[Field, ...] = ()
@@ -137,6 +185,11 @@ class Rule:
     occurrence: str
     occurred: Occurred | None = None
     events: tuple[EventSpec, ...] = ()
+    """What the mail says once, or once for each item of the list."""
+    tables: tuple[TableBlock, ...] = ()
+    listed: ListBlock | None = None
+    flips: float | None = None
+    """The largest share of the units of one mail whose occupancy or lockout it may turn; None: as is configured."""
     ignore: str | None = None
     """Why a mail of this kind gives no event; None for a rule that makes events."""
     ignore_lines: LinePatterns | None = None
@@ -148,9 +201,25 @@ class Rule:
         return f"{self.pack}/{self.id}"
 
     @property
+    def file(self) -> str:
+        """Return the name of the rule file, without its folder."""
+        return PurePath(self.path).name
+
+    @property
     def all_fields(self) -> tuple[Field, ...]:
         """Return the fields, and the one that tells when it happened, if there is one."""
         return (*self.fields, self.occurred.field) if self.occurred else self.fields
+
+    @property
+    def all_events(self) -> tuple[EventSpec, ...]:
+        """Return the events of the mail and of the rows of its tables."""
+        return (*self.events, *(event for block in self.tables for event in block.events))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of everything that events may be filled from: fields, columns of tables, items of a list."""
+        rows = (field.name for block in self.tables for field in block.fields)
+        return (*(field.name for field in self.fields), *rows, *((self.listed.name,) if self.listed else ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,10 +231,14 @@ class Pack:
     file: str
     senders: tuple[str, ...]
     dates: tuple[DateFormat, ...]
+    language: str = "en"
+    """That of the names of months and days."""
     money: Money
     location: Field | None = None
     """What tells which site a mail is about; None when its mails name none."""
     rules: tuple[Rule, ...]
+    extended_in: str | None = None
+    """The operator's own file that adds to the pack or replaces rules of it; None without one."""
 
 
 class RuleSet:

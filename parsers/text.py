@@ -50,8 +50,12 @@ class Line(NamedTuple):
     """Whether a blank line stood above."""
     header: bool = False
     """Whether the row holds column headings, so that no cell is the value of its neighbour."""
-    apart: bool = False
-    """Whether the line was taken out of a cell beside others, so that the line below says nothing of it."""
+    apart: int = 0
+    """Of how many cells that stand beside others the line was taken out, at most 3: the line below says nothing of
+    such a line."""
+    raw: str = ""
+    """A line of plain text as it is set, where a table would have other cells than `cells`: it holds empty ones, or
+    bars or runs of spaces part them."""
 
 
 def normal(text: str) -> str:
@@ -114,7 +118,8 @@ def plain_lines(text: str, *, flowed: bool = False) -> list[Line]:
         line = line_of(cells, gap=gap) if cells else None
         gap = line is None
         if line is not None:
-            lines.append(line)
+            set_otherwise = "  " in raw or "|" in raw or "\t\t" in raw or raw[0] == "\t" or raw[-1] == "\t"
+            lines.append(line._replace(raw=raw) if set_otherwise else line)
     return without_history(lines)
 
 

@@ -11,6 +11,7 @@ from parsers.match import Tried
 
 MAX_LINES: Final = 400
 MAX_LINE: Final = 300
+MAX_CAPTURES: Final = 600
 MAX_RULES: Final = 60
 MAX_MISSES: Final = 5
 
@@ -48,14 +49,16 @@ def of_extraction(mail: Mail, extraction: Extraction, values: Mapping[str, Value
             "start": one.start,
             "end": one.end,
             "text": str(one.raw)[:MAX_LINE],
-            **({"value": canonical_text(values[one.field])} if one.field in values else {}),
+            **({"value": canonical_text(value)} if value is not None or one.field in values else {}),
         }
-        for one in extraction.captures
+        for one in extraction.captures[:MAX_CAPTURES]
+        for value in (values.get(one.field) if one.value is None else one.value,)
     ]
     return {
         "captures": captures,
+        "captured": len(extraction.captures),
         "nearest": extraction.nearest,
-        "unaccounted": [number for number in range(1, min(len(mail.lines), MAX_LINES) + 1) if number not in known],
+        "unaccounted": [number for number in range(1, len(mail.lines) + 1) if number not in known],
     }
 
 

@@ -27,7 +27,7 @@ class Lack:
 def abilities(rule: Rule) -> tuple[str, ...]:
     """Return what a rule can make: verbs and facts, in the order of :data:`COLUMNS`."""
     found: set[str] = set()
-    for event in rule.events:
+    for event in rule.all_events:
         names = {name for name, _ in event.values}
         if event.kind is Kind.SNAPSHOT and "occupied" in names:
             found |= {str(Verb.MOVE_IN), str(Verb.MOVE_OUT)}

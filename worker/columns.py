@@ -41,16 +41,15 @@ def find_unknown(rules: RuleSet, readers: Sequence[Reader]) -> list[RuleError]:
     for named in _names(rules):
         columns = _columns_for(named.pack, readers)
         if named.name not in columns:
-            fields = (field.name for field in named.rule.fields)
             found.append(
                 RuleError(
-                    file=named.pack.file,
+                    file=named.rule.path,
                     line=named.spec.line,
                     column=1,
                     message=f"unknown name `{named.name}`: no field of {named.rule.name}, "
                     "and no column of a unit map that the pack is read with",
                     text=named.name,
-                    nearest=nearest(named.name, (*fields, *_GIVEN, *columns)),
+                    nearest=nearest(named.name, (*named.rule.names, *_GIVEN, *columns)),
                 )
             )
     return found
@@ -73,8 +72,8 @@ def find_lacking(rules: RuleSet, readers: Sequence[Reader]) -> list[str]:
 def _names(rules: RuleSet) -> Iterator[_Named]:
     for pack in rules.packs.values():
         for rule in pack.rules:
-            given = _GIVEN.union(field.name for field in rule.fields)
-            for spec in rule.events:
+            given = _GIVEN.union(rule.names)
+            for spec in rule.all_events:
                 needed = _needed(spec)
                 for name in sorted(spec.names - given):
                     yield _Named(pack=pack, rule=rule, spec=spec, name=name, is_needed=name in needed)

@@ -146,7 +146,7 @@ def list_rules(rules: RuleSet, wish: Wish) -> Page:
         {
             "name": rule.name,
             "pack": rule.pack,
-            "gives": [str(event.kind) for event in rule.events],
+            "gives": [str(event.kind) for event in rule.all_events],
             "ignores": rule.ignore,
             "senders": list(pack.senders),
             "rule_set": rules.id,

@@ -11,6 +11,12 @@ import click
 import pytest
 
 from parsers import Mailbox, Outcome, load_rules_text, parse_mail
+from parsers.eventnodes import EVENT_KEYS
+from parsers.events import Kind
+from parsers.fieldnodes import FIELD_KEYS, OCCURRED_KEYS
+from parsers.load import OVERLAY_KEYS, PACK_KEYS
+from parsers.rule import From, Type
+from parsers.rulenodes import LIST_KEYS, RULE_KEYS, TABLE_KEYS, WHEN_KEYS
 from tests.docs.pages import DOCS, PAGES, ROOT, anchors, blocks, code_spans, first_words, prose, read, rows, sections
 from worker.cli import main
 
@@ -187,20 +193,41 @@ def test_every_example_of_a_pack_loads_and_reads_its_mail(block: Any) -> None:
 def test_there_are_examples() -> None:
     """A walk that finds nothing fails."""
     assert {block.page.name for block in blocks("yaml")} == {"README.md", "rules.md"}
+    assert len(blocks("yaml part")) > 4
+    assert blocks("yaml overlay")
     assert blocks("python")
 
 
 @pytest.mark.parametrize("block", blocks("yaml part"), ids=ids)
 def test_every_part_of_a_rule_loads(block: Any) -> None:
     """A part of a rule on a page loads where it belongs."""
-    lines = block.text.strip().splitlines()
-    body = "\n".join(f"      {line}" for line in lines) if lines[0].startswith("-") else ""
-    occurred = "" if body else f"    {lines[0]}\n"
-    rule = (
-        "pack: part\nsenders: [example.com]\ndates: [iso]\nrules:\n  - id: it\n    when: {subject: x}\n"
-        "    fields: {unit: {label: Unit}, by: {label: By}}\n" + occurred + "    events:\n"
-    )
-    load_rules_text({"part.yaml": rule + (body or "      - patch: {unit: unit, pms_lockout: true}") + "\n"})
+    text = block.text.strip()
+    given = {line.partition(":")[0] for line in text.splitlines() if line[0] not in " -"}
+    keys = [text] if given else ["events:", *(f"  {line}" for line in text.splitlines())]
+    if not {"fields", "each"} & given:
+        keys.append("fields: {unit: {label: Unit}, by: {label: By}}")
+    if given and not {"events", "each"} & given:
+        keys.append("events: [{patch: {unit: unit, pms_lockout: true}}]")
+    rule = "\n".join(["id: it", "when: {subject: x}", *keys]).replace("\n", "\n    ")
+    load_rules_text({"part.yaml": f"pack: part\nsenders: [example.com]\ndates: [iso]\nrules:\n  - {rule}\n"})
+
+
+@pytest.mark.parametrize("block", blocks("yaml overlay"), ids=ids)
+def test_every_overlay_of_a_page_extends_a_pack_that_ships(block: Any) -> None:
+    """What a reader copies from a page extends the pack that it names."""
+    shipped = {str(file): file.read_text("utf-8") for file in (ROOT / "rules").glob("*.yaml")}
+    rules = load_rules_text({**shipped, "own.yaml": block.text})
+    assert [pack.extended_in for pack in rules.packs.values() if pack.extended_in] == ["own.yaml"]
+
+
+def test_every_key_of_the_language_is_on_its_page() -> None:
+    """An operator finds every key, source, type and event of rule files on one page."""
+    page = read("rules.md")
+    told = set(re.findall(r"`([a-z_]+)`", page))
+    words = {*PACK_KEYS, *OVERLAY_KEYS, *RULE_KEYS, *WHEN_KEYS, *TABLE_KEYS, *LIST_KEYS, *FIELD_KEYS, *OCCURRED_KEYS}
+    words |= {*From, *Type, *Kind, *(key for keys in EVENT_KEYS.values() for key in keys)}
+    assert len(words) > 60
+    assert {str(word) for word in words} - told == set()
 
 
 @pytest.mark.parametrize("block", blocks("python"), ids=ids)

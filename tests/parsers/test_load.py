@@ -54,7 +54,10 @@ def test_a_good_file_loads() -> None:
         (
             "type: date",
             "type: dat",
-            "demo.yaml:10:32: unknown type `dat`: one of text, date, datetime, money, flag (did you mean `date`?)",
+            (
+                "demo.yaml:10:32: unknown type `dat`: one of text, date, datetime, money, integer, flag, list "
+                "(did you mean `date`?)"
+            ),
         ),
         ("^Move In", "^Move (In", "demo.yaml:6:21: bad pattern in subject: missing ): ^Move (In"),
         ("^Move In", "(?=x)", "demo.yaml:6:21: bad pattern in subject: invalid perl operator: (?="),

@@ -57,8 +57,10 @@ def test_every_field_is_used(rules: RuleSet) -> None:
     """A field that neither events nor identity use is a mistake."""
     for pack in rules.packs.values():
         for rule in pack.rules:
-            used = set(rule.identity) | {name for event in rule.events for name in event.names}
-            assert {field.name for field in rule.fields} <= used, rule.name
+            used = set(rule.identity).union(*(event.names for event in rule.all_events))
+            used |= {rule.listed.field} if rule.listed else set()
+            rows = {field.name for block in rule.tables for field in block.fields}
+            assert {field.name for field in rule.fields} | rows <= used, rule.name
 
 
 def test_only_structured_data_speaks_for_any_sender(rules: RuleSet) -> None:

@@ -186,7 +186,7 @@ def rules_list(settings: Settings, as_json: bool) -> None:
         {
             "rule": rule.name,
             "senders": ", ".join(pack.senders),
-            "gives": "no event" if rule.ignore else ", ".join(str(event.kind) for event in rule.events),
+            "gives": "no event" if rule.ignore else ", ".join(str(event.kind) for event in rule.all_events),
         }
         for pack in saved_rules(settings).packs.values()
         for rule in pack.rules

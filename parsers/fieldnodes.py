@@ -1,0 +1,123 @@
+"""Fields of rule files: where a value stands, and what it is converted to."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from parsers.nodes import NodeReader
+from parsers.rule import Field, From, Occurred, Source, Type
+from parsers.yamltree import Items, Node, Scalar
+
+SOURCES: Final = tuple(kind for kind in From if kind is not From.COLUMN)
+"""What a value of the whole mail may be taken from."""
+ROW_SOURCES: Final = (From.COLUMN, From.CONST)
+"""What a value of a row may be taken from."""
+NAMES_GIVEN: Final = ("occurred_on", "mailbox", "location")
+"""What templates may name beside the rule's fields."""
+FIELD_KEYS: Final = (
+    "type", "optional", "default", "pattern", "true", "false", "credit", "split", "after", "before", "nth",
+)  # fmt: skip
+OCCURRED_KEYS: Final = (*SOURCES, "type", "pattern", "optional", "at", "shift_days")
+_CREDITS: Final = ("zero", "refuse")
+_MAX_NTH: Final = 50
+
+
+class FieldReader(NodeReader):
+    """Reads fields, and what tells when it happened."""
+
+    def fields(self, node: Node | None, what: str = "fields", known: tuple[From, ...] = SOURCES) -> tuple[Field, ...]:
+        """Return the fields of a mapping; `known` are the sources that they may have."""
+        return tuple(self.field(name, value, known) for name, value in self.table(node, None, what).items())
+
+    def field(self, name: str, node: Node, known: tuple[From, ...] = SOURCES) -> Field:
+        """Return one field: a mapping, or a list of mappings that hold its sources (the first holds the rest)."""
+        if not name.isidentifier() or name in NAMES_GIVEN:
+            self.fault(node, f"`{name}` cannot name a field", name)
+        sources: list[Source] = []
+        keys: dict[str, Node] = {}
+        for place, item in enumerate(node.items if isinstance(node, Items) else (node,)):
+            found = self.table(item, (*known, *(FIELD_KEYS if place == 0 else ())), f"the field `{name}`")
+            sources += self._sources(item, found, name, known)
+            keys = keys or found
+        kind = Type(self.word(keys.get("type"), tuple(Type), "type", Type.TEXT))
+        self._check_region(keys, sources, name)
+        return Field(
+            name=name,
+            line=node.line,
+            sources=tuple(sources),
+            type=kind,
+            optional=self.flag(keys.get("optional"), "optional"),
+            default=self.text(keys["default"], "a default") if "default" in keys else None,
+            pattern=self.pattern(keys.get("pattern"), "pattern"),
+            trues=self.texts(keys.get("true"), "a word") or ("true", "yes"),
+            falses=self.texts(keys.get("false"), "a word") or ("false", "no"),
+            credit_is_zero=self.word(keys.get("credit"), _CREDITS, "credit", "refuse") == "zero",
+            split=self._split(keys.get("split"), kind),
+            after=self.texts(keys.get("after"), "a heading"),
+            before=self.texts(keys.get("before"), "a heading"),
+            nth=self._nth(keys.get("nth"), sources),
+        )
+
+    def _split(self, node: Node | None, kind: Type) -> tuple[str, ...]:
+        """Return what parts the items of a list; a word among it has a space on either side."""
+        found = self.texts(node, "a separator")
+        if node is not None and kind is not Type.LIST:
+            self.fault(node, "only a field of type list has `split`")
+        for text in found:
+            if any(sign.isalnum() for sign in text) and (text[0] != " " or text[-1] != " "):
+                self.fault(
+                    node or Scalar(line=1, column=1, text=""), f"write the separator `{text}` as ` {text} `", text
+                )
+        return found or (",",)
+
+    def _nth(self, node: Node | None, sources: list[Source]) -> int | None:
+        text = self.text(node, "nth")
+        if node is None or not text:
+            return None
+        if not text.isdecimal() or not 1 <= int(text) <= _MAX_NTH:
+            self.fault(node, f"nth is a whole number from 1 to {_MAX_NTH}", text)
+            return None
+        if len(sources) > 1:
+            self.fault(node, "nth counts the finds of one source, and the field has several")
+        return int(text)
+
+    def _check_region(self, keys: Mapping[str, Node], sources: list[Source], name: str) -> None:
+        """See that only what is read from the lines of the mail has a place among them."""
+        given = [key for key in ("after", "before", "nth") if key in keys]
+        if given and any(source.kind not in (From.LABEL, From.REGEX) for source in sources):
+            self.fault(keys[given[0]], f"only a field with `label` or `regex` has `{given[0]}`", name)
+
+    def _sources(self, node: Node, keys: Mapping[str, Node], name: str, known: tuple[From, ...]) -> list[Source]:
+        named = [key for key in keys if key in known]
+        if len(named) != 1:
+            self.fault(node, f"the field `{name}` needs exactly one of {', '.join(known)}")
+        return [self._source(From(key), keys[key]) for key in named[:1]]
+
+    def _source(self, kind: From, node: Node) -> Source:
+        if kind in (From.REGEX, From.SUBJECT):
+            return Source(kind=kind, pattern=self.pattern(node, kind))
+        return Source(kind=kind, words=self.texts(node, kind))
+
+    def occurred(self, node: Node | None) -> Occurred | None:
+        if node is None:
+            return None
+        keys = self.table(node, OCCURRED_KEYS, "occurred")
+        kind = Type(self.word(keys.get("type"), (Type.DATE, Type.DATETIME), "type", Type.DATETIME))
+        if (kind is Type.DATE) != ("at" in keys):
+            self.fault(node, "a date without an hour needs `at: start` or `at: end`; a datetime takes none")
+        shift = self.text(keys.get("shift_days"), "shift_days") or "0"
+        if not shift.lstrip("-").isdecimal() or abs(int(shift)) > 31:
+            self.fault(keys["shift_days"], "shift_days is a whole number from -31 to 31", shift)
+            shift = "0"
+        at = self.word(keys.get("at"), ("start", "end"), "at", "")
+        return Occurred(
+            field=Field(
+                name="occurred",
+                line=node.line,
+                sources=tuple(self._sources(node, keys, "occurred", SOURCES)),
+                type=kind,
+                optional=self.flag(keys.get("optional"), "optional"),
+                pattern=self.pattern(keys.get("pattern"), "pattern"),
+            ),
+            at_end=at == "end" if at else None,
+            shift_days=int(shift),
+        )
