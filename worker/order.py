@@ -302,8 +302,11 @@ def forgotten(shown: Shown, call: Call, manners: Manners = PLAIN) -> dict[str, V
         Verb.CREATE: {"exists", *UNTOUCHED},
     }[call.verb]
     rest = {name: value for name, value in shown.items() if name not in doubtful}
-    if call.verb is Verb.PATCH and "occupied" not in shown:
-        rest.update(dict.fromkeys((name for name in call.writes if name in CLEARED), DOUBTFUL))
+    if "occupied" not in shown:  # whoever resets the unit next may find it vacant, so that what we wrote stays
+        resets = manners.move_out_resets if call.verb is Verb.MOVE_OUT else NOTHING
+        written = {name for name in resets if name in shown and shown[name] != resets[name]}
+        written |= {name for name in call.writes if call.verb is Verb.PATCH and name in CLEARED}
+        rest.update(dict.fromkeys(written, DOUBTFUL))
     return rest
 
 

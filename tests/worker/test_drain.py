@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parsers.events import Kind
-from tests.rigs.lane import KEY, Crash, Rig, answer, crash_after, crash_before, lost
+from tests.model import DEFAULTS
+from tests.rigs.lane import KEY, UNIT, Crash, Rig, answer, crash_after, crash_before, lost
 from worker.calls import Outcome
 from worker.drain import Drain
 from worker.store import pauses as pauses_store
@@ -309,6 +310,20 @@ def test_a_lost_call_that_is_wanted_no_more_is_not_sent_again(rig: Rig) -> None:
     assert [sent[2] for sent in rig.far.sent[-2:]] == [b'{"pms_lockout":false}', b'{"pms_lockout":true}']
     assert not any(seen["occupied"] and not seen["pms_lockout"] for seen in rig.far.kiss.seen[2:])
     assert rig.unit["pms_lockout"] is True
+
+
+def test_a_fact_of_a_vacant_unit_is_stated_anew_after_a_move_out_that_was_lost(rig: Rig) -> None:
+    """A move-out of a unit that was vacant all along leaves what we wrote there, however often it was sent."""
+    rig.far.kiss.units[UNIT] = dict(DEFAULTS)
+    rig.patch(0, balance_due=Decimal("12.50"))
+    rig.drain()
+    rig.far.faults = [lost]
+    rig.move_out(1)
+    rig.drain()
+    rig.clock.advance(30 * 86_400)
+    rig.drain_until_quiet()
+    assert [sent[0] for sent in rig.far.sent] == ["PATCH", "DELETE", "DELETE", "PATCH"]
+    assert rig.unit["balance_due"] == 0
 
 
 def test_a_move_in_sent_ahead_is_not_forgotten(rig: Rig) -> None:
