@@ -231,7 +231,7 @@ class BulkSender:
                 refused = {unit: many.refused[unit] for unit in given if unit in many.refused}
                 self._refuse(connection, page, refused, reply, after, now)
                 self._give_back(connection, page, given, refused, made, after, now)
-                self._drain.tell(connection, after.told)
+                self._drain.seal(connection, after)
             sent.confirmed += len(given) - len(refused)
             sent.refused |= refused
             self._drain.finish(after)
@@ -242,7 +242,7 @@ class BulkSender:
             calls.end_calls(connection, [page.call.id], state, now=now)
             if many.created and not self._expects_new_units:
                 self._notice(connection, new_units(self._name, many.created, page.call.id), after, now)
-            self._drain.tell(connection, after.told)
+            self._drain.seal(connection, after)
         self._drain.finish(after)
 
     def _refuse(
@@ -330,7 +330,7 @@ class BulkSender:
             pauses.pause(connection, "destination", self._name, reason=reason, actor="gatepost", now=now, until=until)
             if not limited:
                 self._notice(connection, refused_token(self._name, reason), after, now)
-            self._drain.tell(connection, after.told)
+            self._drain.seal(connection, after)
         self._drain.finish(after)
         why = f"destination paused: {reply.message}"
         self._leave(page, "refused", why, sent, restore=not page.unanswered, due_at=until)

@@ -145,7 +145,7 @@ class Drain:
         after = After()
         with self._db.write() as connection:
             self.note_health_of(connection, name, replies, after)
-            self.tell(connection, after.told)
+            self.seal(connection, after)
         self.finish(after)
 
     def note_health_of(self, connection: Connection, name: str, replies: Sequence[Reply], after: After) -> None:
@@ -177,10 +177,12 @@ class Drain:
         """Tell of trouble."""
         self._on_trouble(**fields)
 
-    def tell(self, connection: Connection, told: Sequence[tuple[str, int]]) -> None:
-        """Store what webhooks tell with what they tell of."""
-        if told:
-            self._on_told(connection, told)
+    def seal(self, connection: Connection, after: After) -> None:
+        """End a transaction: store what webhooks tell with what they tell of, and see who waits for what it settled."""
+        if after.told:
+            self._on_told(connection, after.told)
+        if after.settled and not lanes.has_dependents(connection, after.settled):
+            after.settled.clear()
 
     def finish(self, after: After) -> None:
         """Do what follows a transaction that is through."""
@@ -189,12 +191,9 @@ class Drain:
         for fields in after.troubles:
             self._on_trouble(**fields)
         if after.settled:
-            with self._db.read() as connection:
-                waits = lanes.has_dependents(connection, after.settled)
-            if waits:
-                with self._db.write() as connection:
-                    keys = lanes.wake_dependents(connection, after.settled, now=self._clock())
-                self._on_wake(keys)
+            with self._db.write() as connection:
+                keys = lanes.wake_dependents(connection, after.settled, now=self._clock())
+            self._on_wake(keys)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -374,7 +373,7 @@ class _Window:
             begun = self._turns.begin(batch, taken, after)
             steps += [(step, 0) for step in begun.values() if step is not None]
             stored = batch.flush()
-            self._drain.tell(connection, after.told)
+            self._drain.seal(connection, after)
         self._refused.update(unit for unit in taken if begun.get(unit) is None)
         started_at = self._drain.clock()
         return [_Flight(turn=step.turn(stored), started_at=started_at, steps=count) for step, count in steps]

@@ -81,10 +81,10 @@ class Ingest:
             mail = mails.load_new(connection, mail_id)
             if mail is None:
                 return []
-            paused = {kind: pauses.paused_names(connection, kind, now) for kind in ("mailbox", "pack", "rule")}
+            paused = pauses.paused_now(connection, now)
             digest = content_digest(mail.raw)
             repeat_of = mails.seen_before(connection, mailbox=mail.mailbox, digest=digest, not_id=mail.id)
-        if mail.mailbox in paused["mailbox"]:
+        if ("mailbox", mail.mailbox) in paused:
             return self._postpone(mail.id, "mailbox is paused", tries=mail.tries)
         verdict = judge_mail(
             mail,
@@ -94,7 +94,7 @@ class Ingest:
             digest=digest,
             repeat_of=repeat_of,
         )
-        if verdict.rule and (verdict.rule in paused["rule"] or verdict.rule.partition("/")[0] in paused["pack"]):
+        if verdict.rule and paused & {("rule", verdict.rule), ("pack", verdict.rule.partition("/")[0])}:
             return self._postpone(mail.id, f"{verdict.rule} is paused", tries=mail.tries)
         with self._db.write() as connection:
             now = self._clock()
@@ -102,7 +102,7 @@ class Ingest:
             tellings = hold_by_number(connection, verdict.tellings, self._guards(), now=now)
             verdict = replace(verdict, tellings=tellings)
             keys = mails.store_verdict(connection, verdict, now=now)
-            issue = note_numbers(connection, tellings, held_of_mail(connection, mail.id), now=now)
+            issue = note_numbers(connection, tellings, lambda: held_of_mail(connection, mail.id), now=now)
             self._tell(connection, verdict, None if issue is None else issue[0])
         self._on_read(verdict)
         if issue is not None:

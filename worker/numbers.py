@@ -1,7 +1,7 @@
 """Guards that look at how many events come: reports that turn too many units, and days that bring too much."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -37,14 +37,15 @@ def hold_by_number(
 
 
 def note_numbers(
-    connection: Connection, tellings: Sequence[Telling], event_ids: Sequence[int], *, now: dt.datetime
+    connection: Connection, tellings: Sequence[Telling], stored: Callable[[], Sequence[int]], *, now: dt.datetime
 ) -> tuple[int, IssueKind] | None:
     """Open the issue of tellings that were held by their number, and count it up with each further one.
 
-    ``event_ids``: the events that were stored of them. Returns the issue when it is open anew, otherwise None.
+    ``stored``: looks up the events that were stored of them. Returns the issue when it is open anew, otherwise None.
     """
     held = [telling for telling in tellings if telling.reason in (Hold.FLIPS, Hold.SURGE)]
-    if not held or not event_ids:
+    event_ids = stored() if held else ()
+    if not event_ids:
         return None
     kind, first = IssueKind(str(held[0].reason)), held[0]
     day = now.astimezone(ZoneInfo(first.timezone)).date().isoformat()

@@ -153,7 +153,7 @@ def tell_event(
         else:
             telling = replace(telling, event=replace(event, mailed_at=min(event.mailed_at, known_at)))
         (stored,) = store_events(connection, [telling], now=now)
-        issue = note_numbers(connection, [telling], [stored.event_id], now=now)
+        issue = note_numbers(connection, [telling], lambda: [stored.event_id], now=now)
         if issue is not None:
             on_told(connection, [("issue.opened", issue[0])])
         detail = VIA if stored.is_new else f"{VIA}; it was known"

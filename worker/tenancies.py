@@ -80,22 +80,36 @@ def _has_tenancy(connection: Connection, telling: Telling, unit: str) -> bool:
 
 def waiting_for(connection: Connection, keys: Sequence[LaneKey]) -> list[str]:
     """Return the mails whose events wait for a unit of a tenancy that has just begun in one of these units."""
-    begun = events.alias("begun")
-    same = sa.or_(begun.c.tenant_id == events.c.tenant_id, begun.c.ledger_id == events.c.ledger_id)
-    lane = sa.or_(*(sa.and_(begun.c.destination == key[0], begun.c.crm_unit_id == key[1]) for key in keys))
-    if not keys:
-        return []
-    statement = (
-        sa.select(events.c.mail_id)
-        .join(begun, sa.and_(begun.c.company == events.c.company, begun.c.mailbox == events.c.mailbox, same))
-        .where(
-            lane,
-            begun.c.kind.in_([Kind.MOVE_IN, Kind.SNAPSHOT]),
-            events.c.crm_unit_id == "",
-            events.c.state == str(State.HELD),
-            events.c.reason == str(Hold.UNKNOWN_UNIT),
-            events.c.mail_id.is_not(None),
-        )
-        .distinct()
+    units: dict[str, list[str]] = {}
+    for destination, unit in keys:
+        units.setdefault(destination, []).append(unit)
+    found: dict[str, None] = {}
+    for destination, its in units.items():
+        for some in lane_store.chunks(its):
+            values = {"destination": destination, "units": some}
+            found |= dict.fromkeys(map(str, connection.execute(_WAITING, values).scalars()))
+    return list(found)
+
+
+_begun = events.alias("begun")
+_WAITING = (
+    sa.select(events.c.mail_id)
+    .join(
+        _begun,
+        sa.and_(
+            _begun.c.company == events.c.company,
+            _begun.c.mailbox == events.c.mailbox,
+            sa.or_(_begun.c.tenant_id == events.c.tenant_id, _begun.c.ledger_id == events.c.ledger_id),
+        ),
     )
-    return [str(mail_id) for mail_id in connection.execute(statement).scalars()]
+    .where(
+        _begun.c.destination == sa.bindparam("destination"),
+        _begun.c.crm_unit_id.in_(sa.bindparam("units", expanding=True)),
+        _begun.c.kind.in_([Kind.MOVE_IN, Kind.SNAPSHOT]),
+        events.c.crm_unit_id == "",
+        events.c.state == str(State.HELD),
+        events.c.reason == str(Hold.UNKNOWN_UNIT),
+        events.c.mail_id.is_not(None),
+    )
+    .distinct()
+)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy.engine import Connection
 
-from parsers.events import TENANCY, Value
+from parsers.events import TENANCY, Kind, Value
 from worker import guard, order
 from worker.calls import Destination, Outcome, Reply, Request, Verb
 from worker.keys import key_base
@@ -69,7 +69,7 @@ class After:
     applied_s: list[float] = field(default_factory=list[float])
     """Seconds from acceptance to now of the events that became applied."""
     settled: list[int] = field(default_factory=list[int])
-    """Events that others may have waited for."""
+    """Move-ins that others may have waited for."""
     troubles: list[Mapping[str, object]] = field(default_factory=list[Mapping[str, object]])
     told: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     """What webhooks tell: a word, and the id of an event or issue."""
@@ -265,7 +265,7 @@ class Turns:
                 after.told.append(("event.applied", event_id))
                 if received_at is not None:
                     after.applied_s.append((batch.now - received_at).total_seconds())
-            if state in (State.APPLIED, State.SUPERSEDED):
+            if state in (State.APPLIED, State.SUPERSEDED) and by_id[event_id].kind is Kind.MOVE_IN:
                 after.settled.append(event_id)
 
     def _new_call(self, lane: Lane, call: order.Call, found: Sequence[UnitEvent], wanted: Fold) -> NewCall:

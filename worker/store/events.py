@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from parsers.events import Event, Kind, canonical
-from worker.order import Hold, State, urgency
-from worker.store.lanes import LaneKey, fingerprint, insert_for, lock_lanes, move_events, wake
+from worker.order import Hold, State, Urgency, urgency
+from worker.store.lanes import INSERTS, LaneKey, fingerprint, lock_lanes, move_events, wake
 from worker.store.tables import events, lanes
 
 
@@ -61,18 +61,20 @@ def store_events(connection: Connection, tellings: Sequence[Telling], *, now: dt
     _open_lanes(connection, tellings, now)
     stored = [_store(connection, telling, now) for telling in tellings]
     _pair_transfers(connection, tellings, stored)
+    urgent: dict[LaneKey, Urgency] = {}
     for telling, one in zip(tellings, stored, strict=True):
         if one.matters:
-            wake(connection, one.key, now=now, urgency=urgency(telling.event.kind, telling.event.body))
+            its = urgency(telling.event.kind, telling.event.body)
+            urgent[one.key] = min(its, urgent.get(one.key, its))
+    for key, its in urgent.items():
+        wake(connection, key, now=now, urgency=its)
     return stored
 
 
 def _store(connection: Connection, telling: Telling, now: dt.datetime) -> Stored:
     """Store an event, or take over what a repetition says of its moment, so that arrival cannot matter."""
     event = telling.event
-    inserted = connection.execute(
-        insert_new(connection, events).values(**_columns(telling, now)).returning(events.c.id)
-    ).scalar()
+    inserted = connection.execute(_NEW[connection.dialect.name], _columns(telling, now)).scalar()
     has_lane = bool(event.crm_unit_id)
     if inserted is not None:
         matters = has_lane and telling.state is State.WAITING
@@ -172,28 +174,30 @@ def _open_lanes(connection: Connection, tellings: Sequence[Telling], now: dt.dat
             first.setdefault(telling.key, telling)
     for key in sorted(first):
         telling = first[key]
-        statement = insert_for(connection)(lanes).values(
-            destination=key[0],
-            crm_unit_id=key[1],
-            company=telling.company,
-            unit=telling.event.unit,
-            location=telling.location,
-            shown={},
-            updated_at=now,
-            lease_token=0,
-            tries=0,
-            columns=dict(telling.event.columns),
-        )
-        told = {"columns": dict(telling.event.columns)}
-        one = [lanes.c.destination, lanes.c.crm_unit_id]
-        if telling.event.columns:
-            statement = statement.on_conflict_do_update(index_elements=one, set_=told)
-        else:
-            statement = statement.on_conflict_do_nothing()
-        connection.execute(statement)
+        row = {
+            "destination": key[0],
+            "crm_unit_id": key[1],
+            "company": telling.company,
+            "unit": telling.event.unit,
+            "location": telling.location,
+            "shown": {},
+            "updated_at": now,
+            "lease_token": 0,
+            "tries": 0,
+            "columns": dict(telling.event.columns),
+        }
+        statements = _TOLD_LANE if telling.event.columns else _NEW_LANE
+        connection.execute(statements[connection.dialect.name], row)
     lock_lanes(connection, sorted(first))
 
 
-def insert_new(connection: Connection, table: sa.Table) -> Any:
-    """Return an INSERT that leaves a row alone which is there already."""
-    return insert_for(connection)(table).on_conflict_do_nothing()
+def _told_lane(insert: Any) -> Any:
+    statement = insert(lanes)
+    one = [lanes.c.destination, lanes.c.crm_unit_id]
+    return statement.on_conflict_do_update(index_elements=one, set_={"columns": statement.excluded["columns"]})
+
+
+# Statements that every mail makes are built once: building one costs more than SQLite takes for it.
+_NEW = {name: insert(events).on_conflict_do_nothing().returning(events.c.id) for name, insert in INSERTS.items()}
+_NEW_LANE = {name: insert(lanes).on_conflict_do_nothing() for name, insert in INSERTS.items()}
+_TOLD_LANE = {name: _told_lane(insert) for name, insert in INSERTS.items()}

@@ -58,9 +58,13 @@ class Lane:
         return (self.destination, self.crm_unit_id)
 
 
+INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+"""The INSERT of each database: both know ON CONFLICT."""
+
+
 def insert_for(connection: Connection) -> Any:
-    """Return the INSERT of the database at hand: both know ON CONFLICT."""
-    return sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    """Return the INSERT of the database at hand."""
+    return INSERTS[connection.dialect.name]
 
 
 def claim(
@@ -94,10 +98,14 @@ def is_held(row: Row[Any], lane: Lane) -> bool:
 
 
 def lock_lanes(connection: Connection, keys: Sequence[LaneKey]) -> None:
-    """Lock lanes until the transaction ends, in the order that everybody keeps: sorted."""
+    """Lock lanes until the transaction ends, in the order that everybody keeps: sorted.
+
+    In SQLite a transaction that writes has locked all there is.
+    """
+    if connection.dialect.name == "sqlite":
+        return
     for key in sorted(keys):
-        one = sa.and_(lanes.c.destination == key[0], lanes.c.crm_unit_id == key[1])
-        connection.execute(sa.select(lanes.c.crm_unit_id).where(one).with_for_update())
+        connection.execute(_LOCK, {"destination": key[0], "unit": key[1]})
 
 
 def keep(connection: Connection, held: Sequence[Lane], *, by: str) -> None:
@@ -176,12 +184,8 @@ def note_rung(connection: Connection, destination: str, units: Collection[str], 
 
 def wake(connection: Connection, key: LaneKey, *, now: dt.datetime, urgency: Urgency = Urgency.OPENS) -> None:
     """Make a lane due now; one that is due already keeps the more urgent place."""
-    waits = sa.and_(lanes.c.due_at.is_not(None), lanes.c.priority < int(urgency))
-    connection.execute(
-        lanes.update()
-        .where(lanes.c.destination == key[0], lanes.c.crm_unit_id == key[1])
-        .values(due_at=now, rung_at=None, priority=sa.case((waits, lanes.c.priority), else_=int(urgency)))
-    )
+    values = {"its_destination": key[0], "its_unit": key[1], "its_due_at": now, "its_priority": int(urgency)}
+    connection.execute(_WAKE, values)
 
 
 def has_dependents(connection: Connection, event_ids: Collection[int]) -> bool:
@@ -259,6 +263,11 @@ def chunks(items: Sequence[T]) -> list[Sequence[T]]:
 _THESE = sa.and_(
     lanes.c.destination == sa.bindparam("destination"), lanes.c.crm_unit_id.in_(sa.bindparam("units", expanding=True))
 )
+_LOCK = (
+    sa.select(lanes.c.crm_unit_id)
+    .where(lanes.c.destination == sa.bindparam("destination"), lanes.c.crm_unit_id == sa.bindparam("unit"))
+    .with_for_update()
+)
 _LOCKED = sa.select(lanes).where(_THESE).order_by(lanes.c.crm_unit_id).with_for_update()
 _FREE = (
     sa.select(lanes)
@@ -266,11 +275,18 @@ _FREE = (
     .order_by(lanes.c.crm_unit_id)
     .with_for_update(skip_locked=True)
 )
-_ONE = lanes.update().where(
-    lanes.c.destination == sa.bindparam("its_destination"),
-    lanes.c.crm_unit_id == sa.bindparam("its_unit"),
-    lanes.c.lease_token == sa.bindparam("its_earlier_token"),
+_UNIT = sa.and_(lanes.c.destination == sa.bindparam("its_destination"), lanes.c.crm_unit_id == sa.bindparam("its_unit"))
+_WAITS = sa.and_(lanes.c.due_at.is_not(None), lanes.c.priority < sa.bindparam("its_priority"))
+_WAKE = (
+    lanes.update()
+    .where(_UNIT)
+    .values(
+        due_at=sa.bindparam("its_due_at"),
+        rung_at=None,
+        priority=sa.case((_WAITS, lanes.c.priority), else_=sa.bindparam("its_priority")),
+    )
 )
+_ONE = lanes.update().where(_UNIT, lanes.c.lease_token == sa.bindparam("its_earlier_token"))
 _CONFIRMED = {
     "lease_token": sa.bindparam("its_token"),
     "shown": sa.bindparam("its_shown"),

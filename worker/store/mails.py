@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from worker.store.bodies import read_body
 from worker.store.events import Telling, store_events
-from worker.store.lanes import LaneKey
+from worker.store.lanes import INSERTS, LaneKey
 from worker.store.tables import mails, past_readings, readings
 
 
@@ -74,16 +74,23 @@ class Verdict:
 
 def load_new(connection: Connection, mail_id: str) -> NewMail | None:
     """Return a mail with its bytes; None when it is new no more."""
-    return _load(connection, mails.c.id == mail_id, mails.c.state == MailState.NEW)
+    return _load(connection, _NEW, mail_id)
 
 
 def load_mail(connection: Connection, mail_id: str) -> NewMail | None:
     """Return a mail with its bytes, whatever its state; None when its bytes were purged."""
-    return _load(connection, mails.c.id == mail_id, mails.c.purged_at.is_(None))
+    return _load(connection, _KEPT, mail_id)
 
 
-def _load(connection: Connection, *conditions: sa.ColumnElement[bool]) -> NewMail | None:
-    row = connection.execute(sa.select(mails).where(*conditions)).one_or_none()
+# Statements that every mail makes are built once: building one costs more than SQLite takes for it.
+_COLUMNS = (mails.c.id, mails.c.mailbox, mails.c.received_at, mails.c.evidence, mails.c.tries, mails.c.body_id)
+_ONE = mails.c.id == sa.bindparam("its_id")
+_NEW = sa.select(*_COLUMNS).where(_ONE, mails.c.state == MailState.NEW)
+_KEPT = sa.select(*_COLUMNS).where(_ONE, mails.c.purged_at.is_(None))
+
+
+def _load(connection: Connection, statement: sa.Executable, mail_id: str) -> NewMail | None:
+    row = connection.execute(statement, {"its_id": mail_id}).one_or_none()
     if row is None:
         return None
     return NewMail(
@@ -105,16 +112,19 @@ def tries_of(connection: Connection, mail_id: str) -> int | None:
 
 def seen_before(connection: Connection, *, mailbox: str, digest: str, not_id: str) -> str | None:
     """Return the id of a mail to the same mailbox, byte-equal below its trace headers, that was parsed or ignored."""
-    return connection.execute(
-        sa.select(mails.c.id)
-        .where(
-            mails.c.digest == digest,
-            mails.c.mailbox == mailbox,
-            mails.c.id != not_id,
-            mails.c.state.in_([MailState.PARSED, MailState.IGNORED]),
-        )
-        .limit(1)
-    ).scalar()
+    return connection.execute(_SEEN, {"digest": digest, "mailbox": mailbox, "not_id": not_id}).scalar()
+
+
+_SEEN = (
+    sa.select(mails.c.id)
+    .where(
+        mails.c.digest == sa.bindparam("digest"),
+        mails.c.mailbox == sa.bindparam("mailbox"),
+        mails.c.id != sa.bindparam("not_id"),
+        sa.or_(mails.c.state == MailState.PARSED, mails.c.state == MailState.IGNORED),
+    )
+    .limit(1)
+)
 
 
 def postpone(connection: Connection, mail_id: str, *, due_at: dt.datetime, detail: str, tries: int) -> None:
@@ -132,23 +142,23 @@ def store_verdict(connection: Connection, verdict: Verdict, *, now: dt.datetime)
     Returns the lanes that have something to do now. A mail of which every event was known becomes a duplicate.
     """
     moved = connection.execute(
-        mails.update()
-        .where(mails.c.id == verdict.mail_id, mails.c.state == MailState.NEW)
-        .values(
-            state=verdict.state,
-            reason=verdict.reason,
-            detail=verdict.detail,
-            pack=verdict.rule.partition("/")[0] if verdict.rule else None,
-            rule=verdict.rule,
-            rule_set=verdict.rule_set,
-            subject=verdict.subject,
-            from_address=verdict.from_address,
-            message_id=verdict.message_id,
-            mailed_at=verdict.mailed_at,
-            digest=verdict.digest,
-            parsed_at=now,
-            due_at=None,
-        )
+        _READ,
+        {
+            "its_id": verdict.mail_id,
+            "state": verdict.state,
+            "reason": verdict.reason,
+            "detail": verdict.detail,
+            "pack": verdict.rule.partition("/")[0] if verdict.rule else None,
+            "rule": verdict.rule,
+            "rule_set": verdict.rule_set,
+            "subject": verdict.subject,
+            "from_address": verdict.from_address,
+            "message_id": verdict.message_id,
+            "mailed_at": verdict.mailed_at,
+            "digest": verdict.digest,
+            "parsed_at": now,
+            "due_at": None,
+        },
     )
     if moved.rowcount == 0:
         return []
@@ -166,9 +176,17 @@ def store_verdict(connection: Connection, verdict: Verdict, *, now: dt.datetime)
 
 def store_reading(connection: Connection, mail_id: str, reading: Mapping[str, Any], *, now: dt.datetime) -> None:
     """Store how a mail was read; how it was read before is kept, for the events that came of it."""
+    row = {"mail_id": mail_id, "reading": reading}
+    if connection.execute(_FIRST_READING[connection.dialect.name], row).scalar() is not None:
+        return
     before = sa.select(readings.c.mail_id, sa.literal(now, mails.c.received_at.type), readings.c.reading).where(
         readings.c.mail_id == mail_id
     )
     connection.execute(past_readings.insert().from_select(["mail_id", "replaced_at", "reading"], before))
-    connection.execute(readings.delete().where(readings.c.mail_id == mail_id))
-    connection.execute(readings.insert().values(mail_id=mail_id, reading=reading))
+    connection.execute(readings.update().where(readings.c.mail_id == mail_id).values(reading=reading))
+
+
+_READ = mails.update().where(_ONE, mails.c.state == MailState.NEW)
+_FIRST_READING = {
+    name: insert(readings).on_conflict_do_nothing().returning(readings.c.mail_id) for name, insert in INSERTS.items()
+}

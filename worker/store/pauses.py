@@ -93,12 +93,11 @@ def everything_paused(connection: Connection, now: dt.datetime) -> str | None:
     return f"nothing is sent since {since}{why}; look, then `gatepost resume everything {row.name} --go`"
 
 
-def paused_names(connection: Connection, kind: str, now: dt.datetime) -> set[str]:
-    """Return what is paused now."""
-    return set(
-        connection.execute(
-            sa.select(pauses.c.name).where(
-                pauses.c.kind == kind, sa.or_(pauses.c.until.is_(None), pauses.c.until > now)
-            )
-        ).scalars()
-    )
+def paused_now(connection: Connection, now: dt.datetime) -> set[tuple[str, str]]:
+    """Return what is paused now, each by its kind and name."""
+    return {(row.kind, row.name) for row in connection.execute(_PAUSED, {"now": now})}
+
+
+_PAUSED = sa.select(pauses.c.kind, pauses.c.name).where(
+    sa.or_(pauses.c.until.is_(None), pauses.c.until > sa.bindparam("now"))
+)
