@@ -37,7 +37,7 @@ rules:
       - table: {heading: Rent Roll}
         fields:
           unit: {column: Unit}
-          status: {column: Status}
+          status: {column: Status, optional: true}
           tenant: {column: Tenant, optional: true}
           since: {column: Since, type: date, optional: true}
           balance: {column: Balance, type: money, credit: zero, optional: true}
@@ -249,6 +249,15 @@ def test_a_row_is_itself_wherever_it_stands() -> None:
     assert len({event.identity for event in again.events}) == 2
 
 
+def test_the_same_unit_in_another_table_is_another_event() -> None:
+    """What a row says is itself by its table, whether the unit stands in the other one, too, or not."""
+    one, other = (f"<h3>{heading}</h3>{table(row('A1', '', ''))}" for heading in ("Locked Out", "Removed"))
+    locked = digest(f"{one}{NONE_REMOVED}").events[0].identity
+    removed = digest(f"<h3>Locked Out</h3><p>None</p>{other}").events[0].identity
+    assert [event.identity for event in digest(one + other).events] == [locked, removed]
+    assert locked != removed
+
+
 def test_what_no_table_holds_is_unaccounted() -> None:
     """Rows, headings and known noise are accounted for; a line that nothing read is not."""
     reading = digest(
@@ -276,7 +285,11 @@ def roll(*rows: str) -> Reading:
 def test_a_snapshot_states_what_its_row_states() -> None:
     """A tenancy is stated whole or not at all, and an occupied unit without a tenant states none."""
     reading = roll(
-        "1\tRented\tT-1\t05/01/2026\t$5.00", "2\tLet\t\t\t(3.00)", "3\tvacant\t\t\t", "4\tRented\tT-4\t\t7.00"
+        "1\tRented\tT-1\t05/01/2026\t$5.00",
+        "2\tLet\t\t\t(3.00)",
+        "3\tvacant\t\t\t",
+        "4\tRented\tT-4\t\t7.00",
+        "5\t\tT-5\t05/01/2026\t7.00",
     )
     assert reading.outcome is Outcome.EVENTS
     place = {"unit_name": "1", "pms_location_code": "MAIN"}
@@ -286,6 +299,7 @@ def test_a_snapshot_states_what_its_row_states() -> None:
         {"occupied": True, "balance_due": Decimal("0.00")},
         {"occupied": False},
         {"occupied": True, "balance_due": Decimal("7.00")},
+        {"balance_due": Decimal("7.00")},
     ] == [event.body for event in reading.events]
     assert {"snapshot"} == {str(event.kind) for event in reading.events}
 
