@@ -19,7 +19,7 @@ def labels_of(pack: Pack) -> dict[str, str]:
     fields += [pack.location] if pack.location else []
     words = [word for field in fields for source in field.sources if source.kind in _READ for word in source.words]
     words += [word for field in fields for word in (*field.after, *field.before)]
-    words += [word for block in blocks for word in block.heading]
+    words += [word for block in blocks for spellings in (block.heading, *block.columns) for word in spellings]
     return {label_key(word): word for word in words}
 
 
@@ -46,7 +46,8 @@ def _rule(rule: Rule, further: Further) -> Rule:
 
 def _table(block: TableBlock, further: Further) -> TableBlock:
     fields = tuple(_field(field, further) for field in block.fields)
-    return replace(block, heading=_words(block.heading, further), fields=fields)
+    columns = tuple(_words(words, further) for words in block.columns)
+    return replace(block, heading=_words(block.heading, further), columns=columns, fields=fields)
 
 
 def _field(field: Field, further: Further) -> Field:

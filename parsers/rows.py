@@ -56,7 +56,7 @@ def _of_tables(mail: Mail, rule: Rule, pack: Pack, values: Values, extraction: E
         extraction.known |= table.lines
         places = [(field, place_of(field, table)) for field in table.block.fields]
         columns = {field.name: table.columns[place] for field, place in places if place is not None}
-        told_in = label_key(table.block.heading[0])
+        told_in = label_key(table.block.title)
         for row in table.rows:
             found = {
                 field.name: value

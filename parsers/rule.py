@@ -139,14 +139,21 @@ class TableBlock:
     """One table of a mail: where it stands, and what each of its rows says."""
 
     line: int
-    heading: tuple[str, ...]
-    """The spellings of the line above it."""
+    heading: tuple[str, ...] = ()
+    """The spellings of the line above it; empty for a table that is found by its columns."""
+    columns: tuple[tuple[str, ...], ...] = ()
+    """The spellings of each column by which the table is found; empty for one with a heading."""
     empty: tuple[str, ...]
     """What stands in place of rows where there are none."""
     skip: tuple[Pattern, ...] = ()
     """What marks a row that says nothing of a unit, such as a total."""
     fields: tuple[Field, ...]
     events: tuple[EventSpec, ...]
+
+    @property
+    def title(self) -> str:
+        """Return what the table is called: its heading, or the columns by which it is found."""
+        return self.heading[0] if self.heading else ", ".join(words[0] for words in self.columns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

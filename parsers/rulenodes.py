@@ -16,6 +16,7 @@ RULE_KEYS: Final = (
 )  # fmt: skip
 WHEN_KEYS: Final = ("subject", "body", "not", "from", "header", "jsonld")
 TABLE_KEYS: Final = ("table", "empty", "skip", "fields", "events")
+PLACE_KEYS: Final = ("heading", "columns")
 LIST_KEYS: Final = ("list", "as")
 _MAX_FLIPS: Final = 100
 
@@ -95,10 +96,11 @@ class RuleReader(NodeReader):
                 self.fault(node, f"`each` needs the key `{key}`" + (" or `list`" if key == "table" else ""))
         if "as" in keys:
             self.fault(keys["as"], "`as` names the items of a `list`")
-        place = self.table(keys.get("table"), ("heading",), "table")
+        place = self.table(keys.get("table"), PLACE_KEYS, "table")
         heading = self.texts(place.get("heading"), "a heading")
-        if "table" in keys and not heading:
-            self.fault(keys["table"], "a table is found by its `heading`")
+        columns = self.texts(place.get("columns"), "a column")
+        if "table" in keys and bool(heading) == bool(columns):
+            self.fault(keys["table"], "a table is found either by its `heading` or by its `columns`")
         mails = {field.name: field.type for field in fields}
         rows = self._fields.fields(keys.get("fields"), "the fields of a row", ROW_SOURCES)
         for row in rows:
@@ -109,7 +111,8 @@ class RuleReader(NodeReader):
         types = {**mails, **{row.name: row.type for row in rows}}
         return TableBlock(
             line=node.line,
-            heading=heading or ("",),
+            heading=heading,
+            columns=tuple((column,) for column in columns),
             empty=self.texts(keys.get("empty"), "a word for an empty table"),
             skip=self.patterns(keys.get("skip"), "skip"),
             fields=rows,

@@ -43,7 +43,7 @@ class Table(NamedTuple):
 
     block: TableBlock
     line: int
-    """The line of its heading."""
+    """The line of its heading, or that of its columns where it has none."""
     header_line: int
     """The line of its columns; 0 where the mail says that there are no rows, and gives no columns."""
     columns: tuple[str, ...]
@@ -54,7 +54,7 @@ class Table(NamedTuple):
 
     def place(self, row: Row) -> str:
         """Return a row in words."""
-        return f"row {row.number} of `{self.block.heading[0]}` (line {row.line})"
+        return f"row {row.number} of `{self.block.title}` (line {row.line})"
 
 
 def read_tables(lines: Sequence[Line], rule: Rule, noise: Collection[int]) -> Iterator[Table]:
@@ -64,10 +64,32 @@ def read_tables(lines: Sequence[Line], rule: Rule, noise: Collection[int]) -> It
     what might be a table or row, but is not set as one.
     """
     keys = label_keys([line.text for line in lines])
-    heads = sorted((_heading(block, keys, lines, rule), place) for place, block in enumerate(rule.tables))
+    heads = sorted((_start(block, keys, lines, rule), place) for place, block in enumerate(rule.tables))
     ends = [line - 1 for line, _ in heads[1:]] + [len(lines)]
     for (line, place), end in zip(heads, ends, strict=True):
         yield _Reader(lines, keys, rule, noise, rule.tables[place], range(line, end + 1)).table()
+
+
+def _start(block: TableBlock, keys: Sequence[str], lines: Sequence[Line], rule: Rule) -> int:
+    """Return the number of the first line of a table: its heading, or its columns."""
+    return _heading(block, keys, lines, rule) if block.heading else _columns(block, keys, lines, rule)
+
+
+def _columns(block: TableBlock, keys: Sequence[str], lines: Sequence[Line], rule: Rule) -> int:
+    """Return the number of the first line that has the columns of a table, or says that the table is empty."""
+    wanted = [{label_key(word) for word in words} for words in block.columns]
+    for number, line in enumerate(lines, 1):
+        titles = {label_key(cell.text) for cell in _cells(line)}
+        if all(words & titles for words in wanted):
+            return number
+    empty = {label_key(word) for word in block.empty}
+    found = next((number for number, key in enumerate(keys, 1) if key in empty), 0)
+    if not found:
+        raise Incomplete(
+            f"{rule.name}: no table with the columns `{block.title}`: if the wording changed, add it to the rule "
+            f"({rule.file}:{block.line}) and retry",
+        )
+    return found
 
 
 def _heading(block: TableBlock, keys: Sequence[str], lines: Sequence[Line], rule: Rule) -> int:
@@ -109,9 +131,9 @@ class _Reader:
         self._rule = rule
         self._noise = noise
         self._block = block
-        self._heading = part.start
-        self._below = part[1:]
-        self._named = f"`{block.heading[0]}`"
+        self._first = part.start
+        self._below = part[1:] if block.heading else part
+        self._named = f"`{block.title}`"
         self._known = {part.start}
 
     def table(self) -> Table:
@@ -148,7 +170,7 @@ class _Reader:
         return is_ruler or number in self._noise
 
     def _made(self, header: int, columns: tuple[str, ...], rows: tuple[Row, ...]) -> Table:
-        return Table(self._block, self._heading, header, columns, rows, frozenset(self._known))
+        return Table(self._block, self._first, header, columns, rows, frozenset(self._known))
 
     def _empty_line(self) -> int:
         """Return the line that says that there are no rows; 0 without one."""

@@ -16,7 +16,7 @@ from parsers.events import Kind
 from parsers.fieldnodes import FIELD_KEYS, OCCURRED_KEYS
 from parsers.load import OVERLAY_KEYS, PACK_KEYS
 from parsers.rule import From, Type
-from parsers.rulenodes import LIST_KEYS, RULE_KEYS, TABLE_KEYS, WHEN_KEYS
+from parsers.rulenodes import LIST_KEYS, PLACE_KEYS, RULE_KEYS, TABLE_KEYS, WHEN_KEYS
 from tests.docs.pages import DOCS, PAGES, ROOT, anchors, blocks, code_spans, first_words, prose, read, rows, sections
 from worker.cli import main
 
@@ -224,7 +224,17 @@ def test_every_key_of_the_language_is_on_its_page() -> None:
     """An operator finds every key, source, type and event of rule files on one page."""
     page = read("rules.md")
     told = set(re.findall(r"`([a-z_]+)`", page))
-    words = {*PACK_KEYS, *OVERLAY_KEYS, *RULE_KEYS, *WHEN_KEYS, *TABLE_KEYS, *LIST_KEYS, *FIELD_KEYS, *OCCURRED_KEYS}
+    words = {
+        *PACK_KEYS,
+        *OVERLAY_KEYS,
+        *RULE_KEYS,
+        *WHEN_KEYS,
+        *TABLE_KEYS,
+        *LIST_KEYS,
+        *PLACE_KEYS,
+        *FIELD_KEYS,
+        *OCCURRED_KEYS,
+    }
     words |= {*From, *Type, *Kind, *(key for keys in EVENT_KEYS.values() for key in keys)}
     assert len(words) > 60
     assert {str(word) for word in words} - told == set()

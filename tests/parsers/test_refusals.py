@@ -127,7 +127,12 @@ def test_the_good_file_loads_and_keeps_its_limit() -> None:
         ),
         ("{{ count }}", "{{ units }}", "18:27: `units` is a list: a template takes one item, which `each` names"),
         ('"{{ count }}"', "units", "18:27: `pms_status_raw` takes a field of type text; `units` is list"),
-        ("[Locked, Locked Out]", "[]", "23:16: a table is found by its `heading`"),
+        ("[Locked, Locked Out]", "[]", "23:16: a table is found either by its `heading` or by its `columns`"),
+        (
+            "{heading: [Locked, Locked Out]}",
+            "{heading: Locked, columns: Unit}",
+            "23:16: a table is found either by its `heading` or by its `columns`",
+        ),
         ("heading:", "headnig:", "23:17: unknown key `headnig` in table (did you mean `heading`?)"),
         ("empty:", "emty:", "24:9: unknown key `emty` in each (did you mean `empty`?)"),
         ("^Total", "^Total(", "25:16: bad pattern in skip: missing ): ^Total("),

@@ -48,6 +48,13 @@ rules:
               pms_tenant_id: tenant
               move_in_date: since
               balance_due: balance
+  - id: payments
+    when: {subject: ^Payments}
+    each:
+      - table: {columns: [Unit, Paid Through]}
+        empty: [No payments]
+        fields: {unit: {column: Unit}, paid: {column: Paid Through, type: date}}
+        events: [{patch: {unit: unit, paid_through_date: paid}}]
   - id: receipt
     when: {subject: ^Receipt}
     fields:
@@ -273,6 +280,40 @@ def test_three_hundred_rows_are_three_hundred_events() -> None:
     assert [f"A{number}" for number in range(300)] == [event.unit for event in reading.events]
     assert (reading.trace["captured"], len(reading.trace["captures"])) == (601, 600)
     assert len(json.dumps(reading.trace)) < 150_000
+
+
+def payments(body: str) -> Reading:
+    return read("Payments", body, "plain")
+
+
+def test_a_table_without_a_heading_is_found_by_its_columns() -> None:
+    """The first line that has the columns begins the table, wherever they stand in it; a word may say it is empty."""
+    reading = payments(
+        "Dear all\tgood day\n\nPAID THROUGH\tWho\tUnit:\n05/31/2026\tAnn\tA1\n06/30/2026\tBo\tA2\n\nBye\n"
+    )
+    assert [(event.unit, event.body["paid_through_date"]) for event in reading.events] == [
+        ("A1", "2026-05-31"),
+        ("A2", "2026-06-30"),
+    ]
+    assert reading.trace["unaccounted"] == [1, 5]
+    assert (payments("No payments\n").outcome, payments("No payments\n").events) == (Outcome.IGNORED, ())
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome", "words"),
+    [
+        ("Unit\tPaid\nA1\t05/31/2026\n", Outcome.INCOMPLETE, "no table with the columns `Unit, Paid Through`"),
+        ("Unit\tPaid Through\n", Outcome.INCOMPLETE, "has neither rows nor a word that there are none"),
+        ("No payments\nUnit\tPaid Through\nA1\t05/31/2026\n", Outcome.EVENTS, ""),
+        ("Unit\tPaid Through\nNo payments\nA1\t05/31/2026\n", Outcome.INVALID, "says that it is empty"),
+        ("Unit\tPaid Through\nA1\t05/31/2026\nMore:\nA2\t05/31/2026\n", Outcome.INVALID, "number of cells"),
+        ("Unit\tPaid Through\nA1\t05/31/2026\n\nMore:\nA2\t05/31/2026\n", Outcome.INVALID, "one more row"),
+    ],
+)
+def test_a_table_that_is_found_by_its_columns_is_whole(body: str, outcome: Outcome, words: str) -> None:
+    """Without its columns, or with rows torn off, the mail is held."""
+    reading = payments(body)
+    assert (reading.outcome, words in (reading.reason or "")) == (outcome, True), reading.reason
 
 
 # -- snapshots --------------------------------------------------------------------------------------------------------
