@@ -1,12 +1,12 @@
 """The packs that ship: each file loads, each rule has its fixtures."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
 
-from parsers import RuleSet, load_rules
+from parsers import RuleSet, load_rules, read_mail
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "rules").glob("*.yaml"))
@@ -29,7 +29,7 @@ def outcomes() -> dict[str, set[str]]:
 
 def test_there_are_packs() -> None:
     """A walk that finds nothing fails."""
-    assert {"pmsevent.yaml", "sitelink.yaml"} <= {path.name for path in FILES}
+    assert {"pmsevent.yaml", "sitelink.yaml", "easystorage.yaml", "noke.yaml"} <= {path.name for path in FILES}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -46,6 +46,14 @@ def test_every_rule_is_shown_by_fixtures(rules: RuleSet) -> None:
     for rule in every:
         wanted = {"ignored"} if rule.ignore else {"events", "incomplete"}
         assert wanted <= shown[rule.name], f"{rule.name} lacks fixtures for {wanted - shown[rule.name]}"
+
+
+def test_every_pack_has_near_misses(rules: RuleSet) -> None:
+    """Two mails or more of each pack's senders look like a notice and are claimed by no rule."""
+    found: Counter[str] = Counter()
+    for path in (ROOT / "fixtures" / "near_miss").glob("*.eml"):
+        found.update(rules.packs_for(read_mail(path.read_bytes()).from_domain))
+    assert {name: found[name] for name in rules.packs if found[name] < 2} == {}
 
 
 def test_no_fixture_names_a_rule_that_is_gone(rules: RuleSet) -> None:
