@@ -13,8 +13,9 @@ from typing import Any, Final, TypeAlias, cast
 
 from parsers.charset import decode
 from parsers.errors import Unreadable
+from parsers.forward import Head, Unwrapped, may_hold_forward, says_forwarded, unwrap
 from parsers.html import read_html
-from parsers.text import Line, plain_lines
+from parsers.text import MAX_LINES, Line, plain_lines
 
 MAX_PARTS: Final = 200
 MAX_PART_HEADER: Final = 4096
@@ -72,38 +73,49 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """What the parts say together."""
+    """What the parts say together; of a forward, what the mail inside says."""
 
     lines: tuple[Line, ...]
     text: str
     jsonld: tuple[JsonObject, ...]
     parts: tuple[Part, ...]
     defects: tuple[str, ...]
+    heads: tuple[Head, ...] = ()
+    """The header of each mail that is forwarded within the text, the outermost forward's first."""
+    attached: tuple[Message, ...] = ()
+    """The mails that are attached whole."""
+    doubt: str | None = None
+    """Why it cannot be known what was forwarded."""
 
 
 class _Seen:
     """The readable lines of one part or group of parts."""
 
-    __slots__ = ("html", "lines")
+    __slots__ = ("html", "lines", "whole")
 
-    def __init__(self, lines: list[Line], *, html: bool = False) -> None:
+    def __init__(self, lines: list[Line], *, html: bool = False, whole: bool = False) -> None:
         self.lines = lines
         self.html = html
+        self.whole = whole
+        """Whether history and forwards are still in the lines."""
 
-    @property
-    def weight(self) -> int:
-        return sum(len(_URL.sub("", line.text)) for line in self.lines)
+    def weight(self, subject: str) -> int:
+        lines = unwrap(self.lines, subject, folded=not self.html).lines if self.whole else self.lines
+        return sum(len(_URL.sub("", line.text)) for line in lines)
 
 
 class _Reader:
     """Walks one part tree, gathering what it meets."""
 
-    def __init__(self) -> None:
+    def __init__(self, subject: str) -> None:
+        self._subject = subject
+        self._is_forward = says_forwarded(subject)
         self.parts: list[Part] = []
         self.blocks: list[str] = []
+        self.attached: list[Message] = []
         self.count = 0
 
-    def read(self, message: Message, path: str) -> _Seen:
+    def read(self, message: Message, path: str, *, inside_report: bool = False) -> _Seen:
         self.count += 1
         if self.count > MAX_PARTS:
             raise Unreadable(f"the mail holds more than {MAX_PARTS} parts")
@@ -111,35 +123,54 @@ class _Reader:
         if not isinstance(content, list):
             return self._leaf(message, path or "1")
         kind = message.get_content_type()
-        if kind.startswith("message/"):
-            return _Seen([])
         children = cast("list[Message]", content)
-        seen = [self.read(child, f"{path}.{place}".lstrip(".")) for place, child in enumerate(children, 1)]
+        if kind.startswith("message/"):
+            if kind == "message/rfc822" and not inside_report:
+                self.attached += children
+            return _Seen([])
+        inside_report = inside_report or kind == "multipart/report"  # a bounce returns a mail, and forwards none
+        seen = [
+            self.read(child, f"{path}.{place}".lstrip("."), inside_report=inside_report)
+            for place, child in enumerate(children, 1)
+        ]
         if kind == "multipart/alternative":
-            return _richest(seen)
-        return _Seen([line for one in seen for line in one.lines], html=any(one.html for one in seen))
+            return _richest(seen, self._subject)
+        return _Seen(
+            [line for one in seen for line in one.lines],
+            html=any(one.html for one in seen),
+            whole=any(one.whole for one in seen),
+        )
 
     def _leaf(self, message: Message, path: str) -> _Seen:
         part = _part_of(message, path)
         self.parts.append(part)
         if part.content_type == "application/ld+json":
-            self.blocks.append(_text_of(part))
+            self.blocks.append(text_of(part))
         elif part.is_attached:
             pass
         elif part.content_type == "text/html":
-            page = read_html(_text_of(part))
+            page = read_html(text_of(part), is_forward=self._is_forward)
             self.blocks.extend(page.blocks)
-            return _Seen(page.lines, html=True)
+            return _Seen(page.lines, html=True, whole=page.whole)
         elif part.content_type == "text/plain":
+            text = text_of(part)
+            whole = self._is_forward or may_hold_forward(text)
             flowed = part.parameters.get("format", "").lower() == "flowed"
-            return _Seen(plain_lines(_text_of(part), flowed=flowed))
+            return _Seen(plain_lines(text, flowed=flowed, whole=whole), whole=whole)
         return _Seen([])
 
 
-def read_body(message: Message) -> Body:
-    """Return what the parts of a message say; raise Unreadable beyond our bounds."""
-    reader = _Reader()
-    lines = reader.read(message, "").lines
+def read_body(message: Message, subject: str) -> Body:
+    """Return what the parts of a message say; raise Unreadable beyond our bounds.
+
+    `subject`: of the message, without warning tags; it says whether the text may be that of a forward.
+    """
+    reader = _Reader(subject)
+    seen = reader.read(message, "")
+    if len(seen.lines) > 4 * MAX_LINES:
+        raise Unreadable(f"the mail holds more than {4 * MAX_LINES} lines")
+    inside = unwrap(seen.lines, subject, folded=not seen.html) if seen.whole else Unwrapped(lines=seen.lines)
+    lines = inside.lines
     defects: list[str] = []
     objects = tuple(islice(_objects(reader.blocks, defects), MAX_OBJECTS + 1))
     if len(objects) > MAX_OBJECTS:
@@ -150,16 +181,19 @@ def read_body(message: Message) -> Body:
         jsonld=objects,
         parts=tuple(reader.parts),
         defects=tuple(defects),
+        heads=inside.heads,
+        attached=tuple(reader.attached),
+        doubt=inside.doubt,
     )
 
 
-def _richest(alternatives: list[_Seen]) -> _Seen:
+def _richest(alternatives: list[_Seen], subject: str) -> _Seen:
     """Return the HTML alternative, unless it is a stub beside the plain one."""
     html = next((one for one in reversed(alternatives) if one.html and one.lines), None)
     plain = next((one for one in reversed(alternatives) if not one.html and one.lines), None)
     if html is None or plain is None:
         return html or plain or _Seen([])
-    return plain if html.weight * 2 < plain.weight else html
+    return plain if html.weight(subject) * 2 < plain.weight(subject) else html
 
 
 def _part_of(message: Message, path: str) -> Part:
@@ -190,7 +224,8 @@ def _structured(message: Message, name: str) -> tuple[str, dict[str, str]]:
     return word.strip().lower(), parameters
 
 
-def _text_of(part: Part) -> str:
+def text_of(part: Part) -> str:
+    """Return the text of a part; raise Unreadable when it is past our bounds."""
     octets = part.octets
     if len(octets) > MAX_TEXT_PART:
         raise Unreadable(f"a text part is longer than {MAX_TEXT_PART} bytes")

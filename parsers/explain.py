@@ -20,6 +20,9 @@ def _lines(reading: Reading) -> Iterator[str]:
         yield reading.reason
     if "subject" in trace:
         yield f"from     {trace['from'] or 'no single plain address'}, packs: {', '.join(trace['packs']) or 'none'}"
+        for one in trace.get("chain", ()):
+            who = one["from"] or "no single plain address"
+            yield f"forward  by {who}, {one['date'] or 'undated'}, {one['how']}: {one['subject']}"
         yield f"subject  {trace['subject']}"
     strange = set(trace.get("unaccounted", ()))
     for number, text in enumerate(trace.get("text", ()), 1):

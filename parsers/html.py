@@ -6,6 +6,7 @@ The parser is lexbor, which takes time quadratic in nesting: tags and depth are 
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from itertools import repeat
 from typing import Any, Final, cast
@@ -13,7 +14,9 @@ from typing import Any, Final, cast
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from parsers.errors import Unreadable
+from parsers.forward import MAX_HEAD, STEMS
 from parsers.pattern import PatternSet
+from parsers.quoted import QUOTED, find_quoted
 from parsers.text import CELL, Line, line_of, normal, normal_marked, without_history
 
 MAX_HTML: Final = 1024 * 1024
@@ -67,13 +70,9 @@ _KINDS = _kinds()
 _ID = {kind: tag_id for tag_id, kind in _KINDS.items()}
 _TEXT_ID, _ROW_ID, _CELL_ID, _HEADING_ID = _ID[_TEXT], _ID[_ROW], _ID[_CELL], _ID[_HEADING]
 
-_QUOTED = (
-    "blockquote[type=cite], blockquote.gmail_quote, div.gmail_quote, div.gmail_quote_container, div.yahoo_quoted, "
-    "div.moz-cite-prefix, div.moz-forward-container, #divRplyFwdMsg, #divRplyFwdMsg ~ *, #appendonsend, "
-    "#appendonsend ~ *, [hidden], [aria-hidden=true i]"
-)
-_MARKS = PatternSet([r"quote|moz-|divrplyfwdmsg|appendonsend|hidden[\s/=>]", "<script"])
-"""What stands in every text that `_QUOTED` (place 0) or `_LD_JSON` (1) finds anything in: it spares most the search."""
+_MARKS = PatternSet([r"quote|moz-|divrplyfwdmsg|appendonsend|hidden[\s/=>]", "<script", STEMS])
+"""What stands in every text that `QUOTED` (place 0) or `_LD_JSON` (1) finds anything in, or that holds the line that
+begins a forward (2): it spares most the search."""
 _HIDDEN_STYLE = re.compile(
     r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|mso-hide\s*:\s*all"
     r"|opacity\s*:\s*0?\.?0*%?\s*(?:;|!|$)|font-size\s*:\s*[01]?(?:\.\d+)?(?:px|pt|em|rem|%)?\s*(?:;|!|$)"
@@ -88,29 +87,45 @@ _LD_JSON = 'script[type="application/ld+json" i]'
 class HtmlText:
     """What one HTML text holds: readable lines, and the source of each JSON-LD block."""
 
-    __slots__ = ("blocks", "lines")
+    __slots__ = ("blocks", "lines", "whole")
 
-    def __init__(self, lines: list[Line], blocks: list[str]) -> None:
+    def __init__(self, lines: list[Line], blocks: list[str], *, whole: bool) -> None:
         self.lines = lines
         self.blocks = blocks
+        self.whole = whole
+        """Whether history and forwards are still in the lines: what of them is to be read, ``parsers.forward`` says."""
 
 
-def read_html(html: str) -> HtmlText:
-    """Return what a reader sees of `html`; raise Unreadable when it is past our bounds."""
+def read_html(html: str, *, is_forward: bool = False) -> HtmlText:
+    """Return what a reader sees of `html`; raise Unreadable when it is past our bounds.
+
+    History is left out, unless the text may be that of a forward: because `is_forward`, or by what stands in it. Then
+    history in plain lines is left in, and so are quoted blocks that begin as a forwarded mail does.
+    """
     _check_bounds(html)
     tree = LexborHTMLParser(html.replace("\0", "\ufffd"))
     body = tree.body
     if body is None:
-        return HtmlText([], [])
+        return HtmlText([], [], whole=False)
     marks = _MARKS.found(html)
+    whole = is_forward or 2 in marks
     if 0 in marks:
-        _drop(tree.css(_QUOTED))
+        _drop(find_quoted(tree, _opening) if whole else tree.css(QUOTED))
     blocks = [node.text() for node in tree.css(_LD_JSON)] if 1 in marks else []
     _drop(_hidden(tree))
     page = _Page()
     page.children(body)
     page.end_line()
-    return HtmlText(without_history(page.lines), blocks)
+    return HtmlText(page.lines if whole else without_history(page.lines), blocks, whole=whole)
+
+
+def _opening(node: LexborNode) -> list[Line]:
+    """Return the first lines of a block: as many as the header of a forwarded mail may have, or more."""
+    page = _Opening()
+    with suppress(_Enough):
+        page.children(node)
+        page.end_line()
+    return page.lines
 
 
 def _hidden(tree: LexborHTMLParser) -> list[LexborNode]:
@@ -186,6 +201,10 @@ def _colour(value: str) -> str:
     if len(value) == 4 and value[0] == "#":
         return "#" + "".join(digit * 2 for digit in value[1:])
     return value
+
+
+class _Enough(Exception):
+    """The beginning of a block has been read."""
 
 
 class _Page:
@@ -288,6 +307,17 @@ class _Page:
                     line = line._replace(gap=line.gap or self._gap, apart=min(3, line.apart + apart))
                 self.lines.append(line)
                 self._gap = False
+
+
+class _Opening(_Page):
+    """The first lines of a block: as many as the header of a forwarded mail may have."""
+
+    __slots__ = ()
+
+    def end_line(self, *, explicit: bool = False) -> None:
+        super().end_line(explicit=explicit)
+        if len(self.lines) >= MAX_HEAD:
+            raise _Enough
 
 
 _ROW_MARK, _CELL_MARK, _HEADING_MARK = "\0\1", "\0\2", "\0\3"

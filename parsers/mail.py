@@ -7,7 +7,7 @@ headers alone (it would decode every body a second time), and we walk the part t
 import datetime as dt
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email import message_from_bytes
 from email.feedparser import FeedParser
 from email.message import Message
@@ -19,7 +19,10 @@ from mailparser.dates import parse_mail_date  # pyright: ignore[reportMissingTyp
 from parsers.body import Body, Part, header_text, read_body
 from parsers.convert import FIRST_YEAR, LAST_YEAR
 from parsers.errors import Unreadable
+from parsers.forward import MAX_FORWARDS, Head, says_forwarded, sender_in, without_tags
+from parsers.mailbox import Mailbox
 from parsers.text import MAX_LINES, MAX_TEXT, Line, normal
+from parsers.writtendate import read_written_date
 
 MAX_HEADER_BLOCK: Final = 256 * 1024
 MAX_HEADERS: Final = 1000
@@ -37,7 +40,6 @@ _CONTAINER = re.compile(rb"content-type:\s*(?:multipart|message)/((?:[^\r\n]|\r?
 _HEADER_END = re.compile(rb"\n\r?\n|\r\r")
 _FOLDED = re.compile(r"[\r\n]+")
 _ZONELESS = re.compile(r"\d\d:\d\d(?::\d\d)?\s*$")
-_WARNING_TAG = re.compile(r"^(?:\[(?:external|ext|caution)[^\]]{0,40}\]|external:|caution:)\s*", re.IGNORECASE)
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -52,18 +54,38 @@ _SINGLETONS = (
     "content-transfer-encoding",
 )  # fmt: skip
 
+_CLOCKS_DIFFER = dt.timedelta(minutes=15)
+_KEPT = ("message-id", "received")
+"""What of the header around it a mail has that is forwarded within a text: how it came to us."""
+
 Headers: TypeAlias = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wrapper:
+    """A mail that was put around the one that is read, by a person or program that forwarded it."""
+
+    how: str
+    """``text``: the mail inside stands in its text; ``attached``: it is attached whole."""
+    from_address: str | None
+    subject: str
+    date: dt.datetime | None
+    """Aware; naive when it names no zone; None when it is missing or unreadable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mail:
-    """What one message says, in the normal form that rules see."""
+    """What one message says, in the normal form that rules see; of a forward, what the mail inside says."""
 
     headers: Headers
     """Every header, decoded and unfolded, by lower-case name, in the order of the message."""
     subject: str
     from_address: str | None
-    """The one sender, by a grammar of our own; None unless exactly one From names exactly one plain mailbox."""
+    """The one sender, by a grammar of our own; None unless exactly one From names exactly one plain mailbox.
+
+    Of a forward the innermost, as the forward states it: it is worth as much as what proves the forwarder. None, too,
+    when any wrapper's is.
+    """
     date: dt.datetime | None
     """The Date header, aware; None when missing, unreadable or without a zone."""
     local_date: dt.datetime | None
@@ -75,7 +97,11 @@ class Mail:
     parts: tuple[Part, ...]
     defects: tuple[str, ...]
     singleton_duplicates: tuple[str, ...]
-    """Headers that may stand once and stand more often."""
+    """Headers that may stand once and stand more often; of a forward, those of any of its mails."""
+    chain: tuple[Wrapper, ...] = ()
+    """The mails around this one, the outermost first; empty when it was not forwarded."""
+    doubt: str | None = None
+    """Why it cannot be known what was forwarded: no event may come of such a mail."""
 
     @property
     def from_domain(self) -> str | None:
@@ -109,15 +135,80 @@ class Mail:
 def read_mail(raw: bytes) -> Mail:
     """Return what the octets of one message say; raise Unreadable beyond our bounds."""
     try:
-        message = _parsed(raw, containers=_checked_containers(raw))
-        body = read_body(message)
+        return _read(_parsed(raw, containers=_checked_containers(raw)), depth=0)
     except RecursionError as error:
         raise Unreadable("the parts nest too deep") from error
+
+
+def _read(message: Message, *, depth: int) -> Mail:
+    """Return what a message says, all forwards undone; `depth` counts the mails around it."""
+    headers = _headers_of(message)
+    subject = _subject_of(headers)
+    body = read_body(message, subject)
     if len(body.text) > MAX_TEXT:
         raise Unreadable(f"the readable text is longer than {MAX_TEXT} characters")
     if len(body.lines) > MAX_LINES:
         raise Unreadable(f"the readable text holds more than {MAX_LINES} lines")
-    return _assemble(message, body)
+    mail = _assemble(message, headers, subject, body)
+    for head in body.heads:
+        mail = _below(mail, head)
+    if not body.attached or (body.lines and not says_forwarded(subject)):
+        return mail
+    inner, *others = body.attached
+    if others or body.heads or depth >= MAX_FORWARDS:
+        return replace(mail, doubt="it holds more than one mail, or too many around each other")
+    return _around(mail, _read(inner, depth=depth + 1))
+
+
+def _below(mail: Mail, head: Head) -> Mail:
+    """Return the mail that stands below a header in the text of another; both have the lines of the one inside."""
+    date, local_date = read_written_date(head.date)
+    return replace(
+        mail,
+        headers={
+            **{name: mail.headers[name] for name in _KEPT if name in mail.headers},
+            "from": (head.sender,),
+            "subject": (head.subject,),
+            "date": (head.date,),
+        },
+        subject=without_tags(head.subject),
+        from_address=sender_in(head.sender) if mail.from_address else None,
+        date=date,
+        local_date=local_date,
+        chain=(*mail.chain, _wrapper(mail, "text")),
+    )
+
+
+def _around(mail: Mail, inside: Mail) -> Mail:
+    """Return the mail that is attached to another."""
+    return replace(
+        inside,
+        from_address=inside.from_address if mail.from_address else None,
+        chain=(*mail.chain, _wrapper(mail, "attached"), *inside.chain),
+        defects=(*mail.defects, *inside.defects),
+        singleton_duplicates=tuple(dict.fromkeys((*mail.singleton_duplicates, *inside.singleton_duplicates))),
+        doubt=inside.doubt or mail.doubt,
+    )
+
+
+def _wrapper(mail: Mail, how: str) -> Wrapper:
+    return Wrapper(how=how, from_address=mail.from_address, subject=mail.subject, date=mail.date or mail.local_date)
+
+
+def doubt_of_date(mail: Mail, mailbox: Mailbox) -> str | None:
+    """Return why the date of a forwarded mail cannot be the one it seems to be; None when it can.
+
+    One without a zone is on the clock of the mailbox's site, where the person who forwards is taken to be.
+    """
+    moment = mail.date
+    if moment is None and mail.local_date is not None:
+        moment = mailbox.local(mail.local_date)
+        if moment.utcoffset() != moment.replace(fold=1).utcoffset():
+            return "the forwarded mail is dated in the hour in which the clock is changed, without a zone"
+    around = [wrapper.date for wrapper in mail.chain if wrapper.date is not None]
+    if moment is not None and any(mailbox.local(date) + _CLOCKS_DIFFER < moment for date in around):
+        return "the forwarded mail is dated later than the mail that forwards it"
+    return None
 
 
 def _parsed(raw: bytes, *, containers: int) -> Message:
@@ -160,13 +251,12 @@ def _checked_containers(raw: bytes) -> int:
     return containers
 
 
-def _assemble(message: Message, body: Body) -> Mail:
-    headers = _headers_of(message)
+def _assemble(message: Message, headers: Headers, subject: str, body: Body) -> Mail:
     defects = [type(defect).__name__ for defect in message.defects] + list(body.defects)
     date, local_date = _date_of(headers, defects)
     return Mail(
         headers=headers,
-        subject=_subject_of(headers),
+        subject=subject,
         from_address=_sender_of(message),
         date=date,
         local_date=local_date,
@@ -176,6 +266,7 @@ def _assemble(message: Message, body: Body) -> Mail:
         parts=body.parts,
         defects=tuple(defects),
         singleton_duplicates=tuple(name for name in _SINGLETONS if len(headers.get(name, ())) > 1),
+        doubt=body.doubt,
     )
 
 
@@ -208,8 +299,7 @@ def _date_of(headers: Headers, defects: list[str]) -> tuple[dt.datetime | None, 
 
 
 def _subject_of(headers: Headers) -> str:
-    subject = normal(next(iter(headers.get("subject", ())), ""))
-    return _WARNING_TAG.sub("", subject)
+    return without_tags(normal(next(iter(headers.get("subject", ())), "")))
 
 
 def _sender_of(message: Message) -> str | None:

@@ -12,7 +12,7 @@ from parsers.assemble import events_of, moments_of
 from parsers.errors import Held, Invalid, Unreadable
 from parsers.events import Event, Kind, canonical
 from parsers.extract import Block, Extraction, Labels, labels_of, to_value
-from parsers.mail import Mail, read_mail
+from parsers.mail import Mail, doubt_of_date, read_mail
 from parsers.mailbox import Mailbox
 from parsers.match import Tried, try_rules
 from parsers.reading import Outcome, Reading
@@ -57,6 +57,7 @@ def parse(mail: Mail, rules: RuleSet, *, mailbox: Mailbox, packs: Iterable[str])
     tried = try_rules(mail, rules, packs)
     labels = Labels(mail.lines)
     read = _choose(mail, tried, labels, rules, mailbox)
+    _hold_in_doubt(read, mail, mailbox)
     seen |= trace.of_rules(tried)
     return Reading(
         outcome=read.outcome,
@@ -67,6 +68,17 @@ def parse(mail: Mail, rules: RuleSet, *, mailbox: Mailbox, packs: Iterable[str])
         location_name=_location_name(mail, labels, read.rule, rules) if read.events else None,
         trace=seen | read.trace,
     )
+
+
+def _hold_in_doubt(read: _Read, mail: Mail, mailbox: Mailbox) -> None:
+    """Hold what a rule says of a forward when it cannot be known what was forwarded, or when that was sent."""
+    if mail.doubt is not None:
+        reason = f"{mail.doubt}: read the mail, and enter the event by hand or ask for the original"
+    elif read.outcome is Outcome.EVENTS and mail.chain and (why := doubt_of_date(mail, mailbox)):
+        reason = f"{why}, so nobody knows when this happened: enter the event by hand"
+    else:
+        return
+    read.outcome, read.reason, read.events = Outcome.INCOMPLETE, reason, ()
 
 
 def _location_name(mail: Mail, labels: Labels, rule: Rule | None, rules: RuleSet) -> str | None:

@@ -6,9 +6,10 @@ A line is a row of cells; most lines have one. No line is blank: whether a blank
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from parsers.errors import Unreadable
+from parsers.headwords import DATE, FROM, SUBJECT, head_word
 
 CELL = "\t"
 """What joins the cells of a row in a line's text, so that a pattern's ``\\s`` passes it."""
@@ -32,13 +33,20 @@ _MAYBE_MARKS = re.compile(f"[^\0-\u02ff]{{{MAX_MARKS + 1}}}")
 _NO_MARKS = dict.fromkeys(range(4))
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _QUOTE_HEAD = re.compile(
-    r"-{2,}\s*(?:original message|forwarded message|ursprüngliche nachricht|message d'origine)\s*-{2,}"
-    r"|begin forwarded message:|on .{5,200} wrote:|am .{5,200} schrieb.{0,100}:|le .{5,200} a écrit\s?:"
-    r"|el .{5,200} escribió:",
+    r"-{2,}\s*(?:original(?: message|nachricht)|forwarded message|ursprüngliche nachricht|message d.origine"
+    r"|mensaje original)\s*-{2,}|begin forwarded message:",
     re.IGNORECASE,
 )
+_ATTRIBUTION = re.compile(
+    r"on .{5,200} wrote\s?:|am .{5,200} schrieb.{0,100}:|le .{5,200} a écrit\s?:|el .{5,200} escribió\s?:",
+    re.IGNORECASE,
+)
+_TELLS_TIME = re.compile(r"\d[:h]\d\d|\d.*@")
+"""What makes a sentence over several lines an attribution: an hour, or a number and an address."""
+_MAX_ATTRIBUTION: Final = 3
 _BULLETS = " *•·-–_:"
 _HISTORY = (("from:", "sent:"), ("from:", "date:"), ("von:", "gesendet:"), ("de:", "envoyé:"), ("de:", "enviado:"))
+_MAX_HISTORY_HEAD: Final = 6
 
 
 class Line(NamedTuple):
@@ -105,8 +113,8 @@ def line_of(cells: Sequence[str], *, gap: bool = False, header: bool = False, ap
     return Line(text, tuple(cells), gap, header, apart) if text else None
 
 
-def plain_lines(text: str, *, flowed: bool = False) -> list[Line]:
-    """Return the readable lines of a plain text: tabs part cells, quoted history is left out."""
+def plain_lines(text: str, *, flowed: bool = False, whole: bool = False) -> list[Line]:
+    """Return the readable lines of a plain text: tabs part cells, quoted history is left out unless `whole`."""
     if flowed:
         text = re.sub(r"(?<!^--) \r?\n(?!>)", " ", text, flags=re.MULTILINE)
     if len(text) > MAX_TEXT or text.count("\n") > 4 * MAX_LINES:
@@ -120,7 +128,7 @@ def plain_lines(text: str, *, flowed: bool = False) -> list[Line]:
         if line is not None:
             set_otherwise = "  " in raw or "|" in raw or "\t\t" in raw or raw[0] == "\t" or raw[-1] == "\t"
             lines.append(line._replace(raw=raw) if set_otherwise else line)
-    return without_history(lines)
+    return lines if whole else without_history(lines)
 
 
 def without_history(lines: list[Line]) -> list[Line]:
@@ -129,21 +137,60 @@ def without_history(lines: list[Line]) -> list[Line]:
     quoted = False
     for number, line in enumerate(lines):
         text = line.text
-        if text[0] in ">FfVvDd" or text[-1] in ":-":
+        if text[0] in ">FfVvDd*" or text[-1] in ":-":
             if text[0] == ">":
                 quoted = True
-            elif _QUOTE_HEAD.fullmatch(text) or _history_block(lines, number):
+            elif _QUOTE_HEAD.fullmatch(text) or begins_history(lines, number):
                 end = number
+                break
+            elif text[-1] == ":" and (start := find_attribution(lines, number)) is not None:
+                end = start
                 break
     return [line for line in lines[:end] if line.text[0] != ">"] if quoted else lines[:end]
 
 
-def _history_block(lines: list[Line], number: int) -> bool:
-    head = lines[number].text.casefold()
-    if not head.startswith(("from:", "von:", "de:")):
+def find_attribution(lines: list[Line], number: int) -> int | None:
+    """Return the line where the attribution of a quote (``On … wrote:``) begins that ends in a line; None if none does.
+
+    Mail programs break it over up to three lines.
+    """
+    text = lines[number].text
+    if _ATTRIBUTION.fullmatch(text):
+        return number
+    if not _may_end_attribution(text):
+        return None
+    for start in range(number - 1, max(-1, number - _MAX_ATTRIBUTION), -1):
+        if lines[start + 1].gap:
+            return None
+        text = f"{lines[start].text} {text}"
+        if _ATTRIBUTION.fullmatch(text) and _TELLS_TIME.search(text):
+            return start
+    return None
+
+
+def _may_end_attribution(text: str) -> bool:
+    end = text[-12:].replace(" :", ":").casefold()
+    return end.endswith(("wrote:", "écrit:", "escribió:", ">:", ")"))
+
+
+def begins_history(lines: list[Line], number: int) -> bool:
+    """Return whether the header of an older mail begins at a line, as Outlook puts it above what it quotes."""
+    first = head_word(lines[number].text)
+    if first is None or first[0] != FROM:
         return False
-    below = [line.text.casefold() for line in lines[number + 1 : number + 3]]
-    return any(head.startswith(first) and any(text.startswith(second) for text in below) for first, second in _HISTORY)
+    head = _bare(lines[number].text)
+    below = [line.text for line in lines[number + 1 : number + _MAX_HISTORY_HEAD]]
+    if any(
+        head.startswith(word) and any(_bare(text).startswith(next_word) for text in below[:2])
+        for word, next_word in _HISTORY
+    ):
+        return True
+    return {DATE, SUBJECT} <= {word[0] for text in below if (word := head_word(text))}
+
+
+def _bare(text: str) -> str:
+    """Return a header's line without the stars of a bold word and the space before its colon."""
+    return text[:40].replace("*", "").replace(" :", ":").lstrip().casefold()
 
 
 def label_key(text: str) -> str:

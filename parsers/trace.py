@@ -6,7 +6,7 @@ from typing import Any, Final
 from parsers.convert import Value
 from parsers.extract import Extraction, Labels
 from parsers.identity import canonical_text
-from parsers.mail import Mail
+from parsers.mail import Mail, Wrapper
 from parsers.match import Tried
 
 MAX_LINES: Final = 400
@@ -28,6 +28,16 @@ def of_mail(mail: Mail, packs: Iterable[str]) -> Trace:
         "lines": len(mail.lines),
         "jsonld": len(mail.jsonld),
         "defects": list(mail.defects[:20]),
+        **({"chain": [_wrapper(one) for one in mail.chain]} if mail.chain else {}),
+    }
+
+
+def _wrapper(wrapper: Wrapper) -> Trace:
+    return {
+        "how": wrapper.how,
+        "from": wrapper.from_address,
+        "subject": wrapper.subject[:MAX_LINE],
+        "date": wrapper.date.isoformat() if wrapper.date else None,
     }
 
 
