@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-redis test check format bench faults fuzz capabilities deps lock clean
+.PHONY: help demo demo-redis test check format bench faults fuzz dressings capabilities deps lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z.-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
@@ -52,6 +52,9 @@ faults: $(STAMP) ## long runs: kills and outages under load, on SQLite and Postg
 
 fuzz: $(STAMP) ## long runs: many examples of every law
 	GATEPOST_TEST_EXAMPLES=20000 $(BIN)/pytest -n auto -m law
+
+dressings: $(STAMP) ## long run: every fixture in every dressing
+	GATEPOST_TEST_DRESSINGS=all $(BIN)/pytest -n auto tests/fixtures/test_dressings.py
 
 capabilities: $(STAMP) ## write docs/capabilities.md anew: pack by fact by destination
 	$(BIN)/python -m worker.capability_page docs/capabilities.md

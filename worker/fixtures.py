@@ -31,14 +31,22 @@ def fixture_mailbox(pack: str, overrides: Mapping[str, Any]) -> Mailbox:
 def read_fixture(path: Path, rules: RuleSet) -> tuple[Reading, dict[str, Any]]:
     """Return how a fixture is read, and what is expected of it."""
     wanted = json.loads(path.with_suffix(".expected.json").read_text("utf-8"))
+    return _read_for(path, path.read_bytes(), rules, wanted), wanted["expected"]
+
+
+def read_in_place_of(path: Path, raw: bytes, rules: RuleSet) -> Reading:
+    """Return how another mail would be read in a fixture's place: in its mailbox, with its packs."""
+    return _read_for(path, raw, rules, json.loads(path.with_suffix(".expected.json").read_text("utf-8")))
+
+
+def _read_for(path: Path, raw: bytes, rules: RuleSet, wanted: Mapping[str, Any]) -> Reading:
     pack = path.parent.name if path.parent.name in rules.packs else DEFAULT_PACK
-    mailbox, raw = fixture_mailbox(pack, wanted.get("mailbox", {})), path.read_bytes()
+    mailbox = fixture_mailbox(pack, wanted.get("mailbox", {}))
     try:
         mail = read_mail(raw)
     except Unreadable:
-        return parse_mail(raw, rules, mailbox=mailbox), wanted["expected"]
-    packs = rules.packs_for(mail.from_domain, wanted.get("packs"))
-    return parse(mail, rules, mailbox=mailbox, packs=packs), wanted["expected"]
+        return parse_mail(raw, rules, mailbox=mailbox)
+    return parse(mail, rules, mailbox=mailbox, packs=rules.packs_for(mail.from_domain, wanted.get("packs")))
 
 
 def check_fixture(path: Path, rules: RuleSet) -> dict[str, Any]:
