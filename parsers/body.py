@@ -113,6 +113,10 @@ class _Reader:
         self.parts: list[Part] = []
         self.blocks: list[str] = []
         self.attached: list[Message] = []
+        self.has_scripts = False
+        """Whether JSON-LD stands within HTML."""
+        self.history = False
+        """Whether history was left out of HTML that holds JSON-LD."""
         self.count = 0
 
     def read(self, message: Message, path: str, *, inside_report: bool = False) -> _Seen:
@@ -151,6 +155,8 @@ class _Reader:
         elif part.content_type == "text/html":
             page = read_html(text_of(part), is_forward=self._is_forward)
             self.blocks.extend(page.blocks)
+            self.has_scripts = self.has_scripts or bool(page.blocks)
+            self.history = self.history or (page.history and bool(page.blocks))
             return _Seen(page.lines, html=True, whole=page.whole)
         elif part.content_type == "text/plain":
             text = text_of(part)
@@ -171,6 +177,9 @@ def read_body(message: Message, subject: str) -> Body:
         raise Unreadable(f"the mail holds more than {4 * MAX_LINES} lines")
     inside = unwrap(seen.lines, subject, folded=not seen.html) if seen.whole else Unwrapped(lines=seen.lines)
     lines = inside.lines
+    doubt = inside.doubt
+    if reader.history or (reader.has_scripts and inside.history):
+        doubt = doubt or "it quotes an older mail, and of which its structured data is cannot be known"
     defects: list[str] = []
     objects = tuple(islice(_objects(reader.blocks, defects), MAX_OBJECTS + 1))
     if len(objects) > MAX_OBJECTS:
@@ -183,7 +192,7 @@ def read_body(message: Message, subject: str) -> Body:
         defects=tuple(defects),
         heads=inside.heads,
         attached=tuple(reader.attached),
-        doubt=inside.doubt,
+        doubt=doubt,
     )
 
 

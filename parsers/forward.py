@@ -7,7 +7,7 @@ that it is a forward. Where the one is there and the other does not fit, the mai
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -62,6 +62,8 @@ class Unwrapped:
     lines: list[Line]
     heads: tuple[Head, ...] = ()
     """The header of each mail inside, the outermost forward's first."""
+    history: bool = False
+    """Whether something stood below, which was left out."""
     doubt: str | None = None
     """Why it cannot be known what was forwarded; None when there is no doubt."""
 
@@ -98,7 +100,7 @@ def unwrap(lines: list[Line], subject: str, *, folded: bool) -> Unwrapped:
         step = _unwrap_once(lines, subject, folded=folded)
         lines = step.lines
         if step.doubt or not step.heads:
-            return Unwrapped(lines=lines, heads=tuple(heads), doubt=step.doubt)
+            return replace(step, heads=tuple(heads))
         heads += step.heads
         subject = without_tags(step.heads[0].subject)
         if len(heads) > MAX_FORWARDS:
@@ -137,7 +139,7 @@ def _unwrap_once(lines: list[Line], subject: str, *, folded: bool) -> Unwrapped:
     says = says_forwarded(subject)
     bare = mark.kind is _Kind.FORWARD and not above and not _REPLIED.match(subject)
     if not says and not bare:
-        return Unwrapped(lines=above)
+        return Unwrapped(lines=above, history=True)
     if mark.kind is _Kind.HISTORY:
         return Unwrapped(lines=above, doubt="its subject says that it is a forward, and its text is that of a reply")
     below, torn = _dequoted(lines[mark.head :]) if mark.quoted else (lines[mark.head :], False)

@@ -87,13 +87,15 @@ _LD_JSON = 'script[type="application/ld+json" i]'
 class HtmlText:
     """What one HTML text holds: readable lines, and the source of each JSON-LD block."""
 
-    __slots__ = ("blocks", "lines", "whole")
+    __slots__ = ("blocks", "history", "lines", "whole")
 
-    def __init__(self, lines: list[Line], blocks: list[str], *, whole: bool) -> None:
+    def __init__(self, lines: list[Line], blocks: list[str], *, whole: bool, history: bool) -> None:
         self.lines = lines
         self.blocks = blocks
         self.whole = whole
         """Whether history and forwards are still in the lines: what of them is to be read, ``parsers.forward`` says."""
+        self.history = history
+        """Whether history in plain lines was left out; a block may be of it."""
 
 
 def read_html(html: str, *, is_forward: bool = False) -> HtmlText:
@@ -106,7 +108,7 @@ def read_html(html: str, *, is_forward: bool = False) -> HtmlText:
     tree = LexborHTMLParser(html.replace("\0", "\ufffd"))
     body = tree.body
     if body is None:
-        return HtmlText([], [], whole=False)
+        return HtmlText([], [], whole=False, history=False)
     marks = _MARKS.found(html)
     whole = is_forward or 2 in marks
     if 0 in marks:
@@ -116,7 +118,8 @@ def read_html(html: str, *, is_forward: bool = False) -> HtmlText:
     page = _Page()
     page.children(body)
     page.end_line()
-    return HtmlText(page.lines if whole else without_history(page.lines), blocks, whole=whole)
+    lines = page.lines if whole else without_history(page.lines)
+    return HtmlText(lines, blocks, whole=whole, history=len(lines) < len(page.lines))
 
 
 def _opening(node: LexborNode) -> list[Line]:

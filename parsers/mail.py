@@ -72,6 +72,11 @@ class Wrapper:
     date: dt.datetime | None
     """Aware; naive when it names no zone; None when it is missing or unreadable."""
 
+    @property
+    def from_domain(self) -> str | None:
+        """Return the domain of the one who forwarded; None when there is no one sender."""
+        return _domain(self.from_address)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mail:
@@ -106,7 +111,7 @@ class Mail:
     @property
     def from_domain(self) -> str | None:
         """Return the domain of the one sender; None when there is no one sender."""
-        return self.from_address.rpartition("@")[2] if self.from_address else None
+        return _domain(self.from_address)
 
     @property
     def to(self) -> tuple[str, ...]:
@@ -130,6 +135,10 @@ class Mail:
     def message_id(self) -> str | None:
         """Return the first Message-ID; None without one."""
         return next(iter(self.headers.get("message-id", ())), None)
+
+
+def _domain(address: str | None) -> str | None:
+    return address.rpartition("@")[2] if address else None
 
 
 def read_mail(raw: bytes) -> Mail:

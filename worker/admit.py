@@ -45,24 +45,28 @@ def admit(
     evidence: Mapping[str, Any],
     from_domain: str | None,
     sender_packs: Sequence[str],
+    *,
+    forwarded_by: str | None = None,
 ) -> Admission:
     """Return the packs that the mail may speak for.
 
     ``evidence``: ``peer`` (address of the SMTP client), ``mail_from`` (envelope sender), ``trusted`` (true when an
     operator vouches, as ``--trust`` does). ``sender_packs``: the mailbox's packs that list ``from_domain``.
+    ``forwarded_by``: the domain of the person who forwarded it last; None when nobody did. The From of what is
+    forwarded can be written by anybody, so it counts only as far as that person is proven.
     """
     if evidence.get("vouched"):
         return Admission(packs=tuple(sender_packs), proof=f"{evidence['vouched']} vouches for it")
     if from_domain is None:
         return Admission(packs=(), proof="From is not one plain address: nobody can be proven")
-    holding = [entry for entry in trust if _holds(entry, evidence)]
+    holding = [entry for entry in trust if _holds(entry, evidence, forwarded_by)]
     if evidence.get("trusted"):
         proven, allow, proof = tuple(sender_packs), {}, "an operator vouches for it"
     elif not holding:
         peer = evidence.get("peer") or "unknown"
-        return Admission(
-            packs=(), proof=f"nothing proves the sender: no trust entry of the mailbox holds for peer {peer}"
-        )
+        forwarded = f", and for what {forwarded_by} forwards" if forwarded_by else ""
+        proof = f"nothing proves the sender: no trust entry of the mailbox holds for peer {peer}{forwarded}"
+        return Admission(packs=(), proof=proof)
     else:
         speaking = [entry for entry in holding if not entry.for_packs or set(entry.for_packs) & set(sender_packs)]
         proven = tuple(pack for pack in sender_packs if any(_speaks_for(entry, pack) for entry in speaking))
@@ -85,13 +89,16 @@ def _allowed(entries: Sequence[TrustEntry], pack: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(kind for entry in mine for kind in entry.allow))
 
 
-def _holds(entry: TrustEntry, evidence: Mapping[str, Any]) -> bool:
+def _holds(entry: TrustEntry, evidence: Mapping[str, Any], forwarded_by: str | None) -> bool:
     if entry.dkim or entry.login or not entry.network:
         return False
     if not _inside(str(evidence.get("peer") or ""), entry.network):
         return False
+    if entry.forwarder is None:
+        return True
+    proven = entry.forwarder.lower()
     domain = str(evidence.get("mail_from") or "").rpartition("@")[2].lower()
-    return entry.forwarder is None or entry.forwarder.lower() == domain
+    return domain == proven and forwarded_by in (None, proven)
 
 
 def _inside(peer: str, network: str) -> bool:

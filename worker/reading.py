@@ -27,13 +27,14 @@ def read_for(
         return reading, None, Admission(packs=(), proof="it cannot be read")
     vouched = evidence.get("vouched")  # a person released it: for every pack of the mailbox
     senders = mailbox.packs if vouched else rules.packs_for(read.from_domain, among=mailbox.packs)
-    admission = admit(mailbox.trust, evidence, read.from_domain, senders)
+    forwarded_by = read.chain[0].from_domain if read.chain else None
+    admission = admit(mailbox.trust, evidence, read.from_domain, senders, forwarded_by=forwarded_by)
     if read.singleton_duplicates:
         names = ", ".join(read.singleton_duplicates)
         admission = Admission(packs=(), proof=f"it has more than one {names}: which one counts cannot be known")
     reading = parse(read, rules, mailbox=mailbox.reader(), packs=admission.packs)
     if not admission.packs:
-        reading = replace(reading, reason=admission.proof)
+        reading = replace(reading, reason=admission.proof + (f"; {read.doubt}" if read.doubt else ""))
     elif any(event.kind not in allowed for event in reading.events if (allowed := _allowed_for(event, admission))):
         reason = f"{admission.proof} is not good for this kind of event"
         reading = replace(reading, outcome=Outcome.UNTRUSTED, reason=reason, events=())

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
-from parsers import Outcome, Reading, RuleSet
+from parsers import Mail, Outcome, Reading, RuleSet
 from parsers.events import Event, Kind
 from worker.order import Hold, State
 from worker.reading import read_for
@@ -43,7 +43,8 @@ def judge_mail(
     else:
         state, detail = _state_of(reading), reading.reason
     reason = MailHold(reading.outcome) if state is MailState.HELD else None
-    if state is MailState.PARSED and read and not _is_current(reading, mailbox, read.date):
+    mailed_at = _mailed_at(read, mailbox)
+    if state is MailState.PARSED and not _is_current(reading, mailbox, mailed_at):
         state, reason = MailState.HELD, MailHold.PACK_NOT_CURRENT
         detail = f"the mailbox reads {reading.rule} at other dates only; change `from` or `until` of its pack"
     if state is MailState.PARSED and not _is_here(reading.location_name, mailbox):
@@ -62,7 +63,7 @@ def judge_mail(
         subject=_storable(read.subject) if read else None,
         from_address=_storable(read.from_address) if read else None,
         message_id=_storable(read.message_id) if read else None,
-        mailed_at=read.date if read else None,
+        mailed_at=mailed_at,
         digest=digest,
         reading={**reading.to_json(), "trace": reading.trace, "proof": admission.proof},
         tellings=_tellings(mail, mailbox, reading, skew) if state is MailState.PARSED else [],
@@ -135,6 +136,13 @@ def _unlike_a_unit(event: Event, mailbox: Mailbox) -> tuple[Hold, str] | None:
     if mailbox.unit_pattern and event.unit and not re.fullmatch(mailbox.unit_pattern, event.unit):
         return Hold.UNKNOWN_UNIT, f"no unit of {mailbox.location} looks like that: {mailbox.unit_pattern}"
     return None
+
+
+def _mailed_at(read: Mail | None, mailbox: Mailbox) -> dt.datetime | None:
+    """Return when a mail is dated, on the site's clock where it names no zone; None without a date."""
+    if read is None or read.date is not None or read.local_date is None:
+        return read.date if read else None
+    return read.local_date.replace(tzinfo=ZoneInfo(mailbox.timezone))
 
 
 def _is_current(reading: Reading, mailbox: Mailbox, mailed_at: dt.datetime | None) -> bool:

@@ -82,3 +82,32 @@ def test_why_not_is_told() -> None:
     """A refusal names the peer, or the domain that no pack lists."""
     assert "192.0.2.1" in admit((LOOPBACK,), {"peer": "192.0.2.1"}, "sitelink.com", SENDERS).proof
     assert "evil.test" in admit((LOOPBACK,), {"peer": "127.0.0.1"}, "evil.test", ()).proof
+
+
+@pytest.mark.parametrize(
+    ("trust", "mail_from", "forwarded_by", "packs"),
+    [
+        ((RELAY,), "anna@op.test", "op.test", SENDERS),
+        ((RELAY,), "anna+caf_=in@op.test", None, SENDERS),
+        ((RELAY,), "anna@op.test", "ev.test", ()),
+        ((RELAY,), "anna@op.test", "sub.op.test", ()),
+        ((RELAY,), "eve@ev.test", "op.test", ()),
+        ((RELAY,), "", "op.test", ()),
+        ((LOOPBACK,), "eve@ev.test", "ev.test", SENDERS),
+    ],
+)
+def test_a_forward_is_worth_what_proves_the_forwarder(trust, mail_from, forwarded_by, packs) -> None:
+    """An inner From counts only when envelope and From of the one who forwards are the proven domain's."""
+    evidence = {"peer": "127.0.0.1", "mail_from": mail_from}
+    assert admit(trust, evidence, "sitelink.com", SENDERS, forwarded_by=forwarded_by).packs == packs
+    assert (
+        admit(trust, {**evidence, "peer": "192.0.2.1"}, "sitelink.com", SENDERS, forwarded_by=forwarded_by).packs == ()
+    )
+
+
+def test_the_proof_names_who_forwards() -> None:
+    """A forward that nobody is proven for says whose it was, for the operator who wants to trust them."""
+    refused = admit(
+        (RELAY,), {"peer": "127.0.0.1", "mail_from": "a@ev.test"}, "sitelink.com", SENDERS, forwarded_by="ev.test"
+    )
+    assert "ev.test" in refused.proof
