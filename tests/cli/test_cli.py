@@ -112,6 +112,27 @@ def test_ingest_takes_folders_and_mboxes(tmp_path: Path) -> None:
         assert up.unit("SITELINK-B205")["occupied"] is True
 
 
+def test_send_as_forwarded_acts_as_the_original(tmp_path: Path) -> None:
+    """A mail that is sent as people forward it is read as the mail inside; all four are one event."""
+    (tmp_path / "m.eml").write_bytes(demo_mail("01"))
+    with Gatepost(tmp_path / "up") as up:
+        base = ("--config", str(up.config), "send", str(tmp_path / "m.eml"), "--to", SITELINK, "--wait", "--json")
+        mails = []
+        for program in ("gmail", "outlook", "apple", "attached"):
+            done = run(*base, "--server", up.ports["smtp"], "--as-forwarded", program, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+            mails.append(json.loads(done.stdout)[0]["mail"])
+        assert [mail["state"] for mail in mails] == ["parsed", "duplicate", "duplicate", "duplicate"]
+        assert {mail["from"] for mail in mails} == {"noreply@sitelink.com"}
+        assert up.unit("SITELINK-B204")["occupied"] is True
+        chain = run("--config", str(up.config), "explain", mails[0]["id"], cwd=tmp_path).stdout
+        assert b"forward  by manager@operator.example.com, 2026-05-01T10:30:00-05:00, text: Fwd:" in chain
+    (tmp_path / "m.eml").write_bytes(b"a: b\r\n" * 30_000 + b"\r\n")
+    wrong = run("send", "m.eml", "--to", SITELINK, "--as-forwarded", "gmail", cwd=tmp_path)
+    assert (wrong.returncode, b"Traceback" in wrong.stderr) == (2, False)
+    assert b"m.eml: the mail holds more than 1000 headers" in wrong.stderr
+
+
 def test_send_prints_the_whole_path(tmp_path: Path) -> None:
     """``send --wait`` shows reply, state, rule, event, call, key and answer."""
     with Gatepost(tmp_path / "up") as up:

@@ -8,12 +8,21 @@ from collections.abc import Iterator
 from email.parser import BytesHeaderParser
 from email.utils import parseaddr
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import click
 
 from worker.cli.common import NOT_DONE, command, open_runtime, print_json, read_input, ring
-from worker.settings import Settings, split_endpoint
+from worker.settings import Mailbox, Settings, split_endpoint
+
+_FORWARDS: Final = {
+    "gmail": "gmail-forward",
+    "outlook": "outlook-forward",
+    "apple": "apple-forward",
+    "attached": "rfc822",
+}
+"""The dressing of each way to forward."""
 
 
 class NotSent(Exception):
@@ -50,6 +59,7 @@ def send_mail(server: str, raw: bytes, *, to: str, sender: str | None = None) ->
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option("--to", required=True, help="The mailbox to send to.")
 @click.option("--from", "sender", help="Envelope sender; the From address without it.")
+@click.option("--as-forwarded", type=click.Choice(tuple(_FORWARDS)), help="Send it as a person forwards it.")
 @click.option("--server", help="HOST:PORT; [smtp] listen without it.")
 @click.option("--wait", is_flag=True, help="Wait until it is applied, and print the whole path.")
 @click.option("--timeout", "timeout_s", default=60.0, show_default=True, help="Of --wait, in seconds.")
@@ -59,6 +69,7 @@ def send(
     files: tuple[str, ...],
     to: str,
     sender: str | None,
+    as_forwarded: str | None,
     server: str | None,
     wait: bool,
     timeout_s: float,
@@ -68,7 +79,10 @@ def send(
     server = server or settings.smtp.listen[0]
     paths: list[dict[str, Any]] = []
     for file in _progress(files, "sending"):
-        reply = send_mail(server, read_input(file), to=to, sender=sender)
+        raw = read_input(file)
+        if as_forwarded is not None:
+            raw = _forwarded(file, raw, as_forwarded, settings.mailboxes.get(to.lower()))
+        reply = send_mail(server, raw, to=to, sender=sender)
         path: dict[str, Any] = {"file": file, "reply": reply}
         if wait:
             path["mail"] = _settled(settings, reply.rpartition(" ")[2], timeout_s)
@@ -77,6 +91,17 @@ def send(
             _print_path(path)
     if as_json:
         print_json(paths)
+
+
+def _forwarded(file: str, raw: bytes, program: str, mailbox: Mailbox | None) -> bytes:
+    """Return a mail as a site manager forwards it, on the clock of the mailbox where it is one of ours."""
+    from parsers import Unreadable
+    from parsers.dress import dress
+
+    try:
+        return dress(raw, _FORWARDS[program], zone=ZoneInfo(mailbox.timezone) if mailbox else None)
+    except Unreadable as error:
+        raise Unreadable(f"{file}: {error}: it can be sent without --as-forwarded only") from error
 
 
 def _settled(settings: Settings, mail_id: str, timeout_s: float) -> dict[str, Any]:
