@@ -65,7 +65,7 @@ def dress(mail: bytes, as_: str, *, zone: dt.tzinfo | None = None) -> bytes:
     None: that of the mail's own Date.
 
     Raises:
-        ValueError: there is no dressing of that name.
+        ValueError: there is no dressing of that name, or the mail is a forward of nobody knows what.
         Unreadable: the mail is beyond the bounds of reading.
     """
     if as_ not in _DRESSINGS:

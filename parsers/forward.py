@@ -228,6 +228,7 @@ def _dequoted(lines: list[Line]) -> tuple[list[Line], bool]:
         cells = [cell for cell in (line.cells[0][1:].lstrip(), *line.cells[1:]) if cell]
         if cells:
             text = line.text[1:].lstrip()
-            found.append(line._replace(text=text, cells=tuple(cells), gap=gap or line.gap))
+            raw = line.raw.partition(">")[2].removeprefix(" ")
+            found.append(line._replace(text=text, cells=tuple(cells), gap=gap or line.gap, raw=raw))
         gap = not cells
     return found, False

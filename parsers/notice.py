@@ -64,8 +64,15 @@ class Notice:
 
 
 def read_notice(raw: bytes) -> Notice:
-    """Return what the octets of a mail say; raise Unreadable beyond the bounds of reading."""
+    """Return what the octets of a mail say.
+
+    Raises:
+        ValueError: it is a forward, and what was forwarded cannot be known.
+        Unreadable: it is beyond the bounds of reading.
+    """
     mail = read_mail(raw)
+    if mail.doubt is not None:
+        raise ValueError(mail.doubt)
     texts = [part for part in mail.parts if part.content_type in ("text/plain", "text/html") and not part.is_attached]
     pages = [text_of(part) for part in texts if part.content_type == "text/html"]
     blocks = [block for page in pages for block in read_html(page, is_forward=bool(mail.chain)).blocks]

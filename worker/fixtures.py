@@ -14,7 +14,7 @@ from parsers.parse import parse
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 DEFAULT_PACK = "sitelink"
-"""Whose mailbox gets the mails of a folder that is not named as a pack: demo, near_miss, hostile."""
+"""Whose mailbox gets the mails of a folder that is not named as a pack: demo, forwards, near_miss, hostile."""
 
 
 def find_fixtures(folder: Path, pack: str | None = None) -> list[Path]:

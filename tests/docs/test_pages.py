@@ -30,6 +30,7 @@ NEEDED = (
     "flow",
     "kiss-api",
     "operations",
+    "quirks",
     "reconcile",
     "rules",
     "seeds",

@@ -251,7 +251,7 @@ def _others() -> Iterator[tuple[Path, dict[str, Any]]]:
     for path in find_fixtures(FIXTURES):
         wanted = json.loads(path.with_suffix(".expected.json").read_text("utf-8"))
         elsewhere = wanted.get("mailbox") or wanted["expected"]["outcome"] == "contradiction"  # two packs, one mailbox
-        if path.parent.name not in ("demo", "near_miss", "hostile", "sequences") and not elsewhere:
+        if path.parent.name not in ("demo", "forwards", "near_miss", "hostile", "sequences") and not elsewhere:
             yield path, wanted["expected"]
 
 

@@ -100,7 +100,7 @@ def _forwarded(file: str, raw: bytes, program: str, mailbox: Mailbox | None) -> 
 
     try:
         return dress(raw, _FORWARDS[program], zone=ZoneInfo(mailbox.timezone) if mailbox else None)
-    except Unreadable as error:
+    except (Unreadable, ValueError) as error:
         raise Unreadable(f"{file}: {error}: it can be sent without --as-forwarded only") from error
 
 
