@@ -128,6 +128,15 @@ def test_as_many_forwards_as_are_read() -> None:
     assert len(reading.trace["chain"]) == MAX_FORWARDS
 
 
+def test_a_table_set_in_spaces_is_the_same_behind_quote_marks() -> None:
+    """The columns of a plain table that Apple Mail quotes stand where they stood."""
+    table = "Unit    Customer    Balance\nA1      Ann         10.00"
+    plain = read(table, subject="Report")
+    mail = read(quoted(f"Begin forwarded message:\n\n{HEAD}\n\n{table}"))
+    assert len(mail.chain) == 1
+    assert [line.raw for line in mail.lines] == [line.raw for line in plain.lines] == table.split("\n")
+
+
 @pytest.mark.parametrize(
     ("written", "why"),
     [
