@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
 from itertools import repeat
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
@@ -84,18 +84,15 @@ _COLOUR = re.compile(r"(?:^|;)\s*(color|background(?:-color)?)\s*:\s*(#[0-9a-f]{
 _LD_JSON = 'script[type="application/ld+json" i]'
 
 
-class HtmlText:
+class HtmlText(NamedTuple):
     """What one HTML text holds: readable lines, and the source of each JSON-LD block."""
 
-    __slots__ = ("blocks", "history", "lines", "whole")
-
-    def __init__(self, lines: list[Line], blocks: list[str], *, whole: bool, history: bool) -> None:
-        self.lines = lines
-        self.blocks = blocks
-        self.whole = whole
-        """Whether history and forwards are still in the lines: what of them is to be read, ``parsers.forward`` says."""
-        self.history = history
-        """Whether history in plain lines was left out; a block may be of it."""
+    lines: list[Line]
+    blocks: list[str]
+    whole: bool
+    """Whether history and forwards are still in the lines: what of them is to be read, ``parsers.forward`` says."""
+    history: bool
+    """Whether history in plain lines was left out; a block may be of it."""
 
 
 def read_html(html: str, *, is_forward: bool = False) -> HtmlText:
@@ -125,7 +122,7 @@ def read_html(html: str, *, is_forward: bool = False) -> HtmlText:
 def _opening(node: LexborNode) -> list[Line]:
     """Return the first lines of a block: as many as the header of a forwarded mail may have, or more."""
     page = _Opening()
-    with suppress(_Enough):
+    with suppress(StopIteration):
         page.children(node)
         page.end_line()
     return page.lines
@@ -204,10 +201,6 @@ def _colour(value: str) -> str:
     if len(value) == 4 and value[0] == "#":
         return "#" + "".join(digit * 2 for digit in value[1:])
     return value
-
-
-class _Enough(Exception):
-    """The beginning of a block has been read."""
 
 
 class _Page:
@@ -320,7 +313,7 @@ class _Opening(_Page):
     def end_line(self, *, explicit: bool = False) -> None:
         super().end_line(explicit=explicit)
         if len(self.lines) >= MAX_HEAD:
-            raise _Enough
+            raise StopIteration
 
 
 _ROW_MARK, _CELL_MARK, _HEADING_MARK = "\0\1", "\0\2", "\0\3"
