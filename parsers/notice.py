@@ -12,6 +12,7 @@ from parsers.body import Part, header_text, text_of
 from parsers.compose import write_text
 from parsers.html import read_html
 from parsers.mail import Mail, read_mail
+from parsers.tables import plain_cells
 from parsers.text import CELL, Line
 
 _BODY_HEADERS: Final = (
@@ -119,7 +120,10 @@ def _rows(lines: Sequence[Line]) -> list[Row]:
             taken = False
             continue
         head, colon, value = line.text.partition(":")
-        if line.header or len(line.cells) > 2:
+        columns = [text for text, _ in plain_cells(line.raw)] if line.raw else []
+        if len(columns) > 1 and not columns[0].endswith(":"):
+            rows.append(Cells(cells=tuple(columns), gap=line.gap))
+        elif line.header or len(line.cells) > 2:
             rows.append(Cells(cells=line.cells, header=line.header, gap=line.gap))
         elif len(line.cells) == 2:
             rows.append(Pair(label=line.cells[0].rstrip(": "), value=line.cells[1], gap=line.gap))
@@ -150,14 +154,17 @@ def write_table(rows: Iterable[Row]) -> str:
         if is_line:
             blocks += write_blocks(group)
         else:
-            inside = "\n".join(f"<tr>{_cells(row)}</tr>" for row in group)
-            blocks.append(f'<table border="0" cellpadding="4">\n{inside}\n</table>')
+            blocks.append(_table(group))
     return "\n".join(blocks) + "\n"
 
 
 def write_blocks(rows: Iterable[Row], *, between: str = ": ") -> list[str]:
-    """Return rows as HTML, a block each; `between` is HTML and stands between label and value."""
-    return [_block(row, between) for row in rows]
+    """Return rows as HTML, a block each, a table whole; `between` is HTML and stands between label and value."""
+    blocks: list[str] = []
+    for is_table, group in groupby(rows, key=lambda row: isinstance(row, Cells) and not _is_line(row)):
+        some = list(group)
+        blocks += [_table(some)] if is_table else [_block(row, between) for row in some]
+    return blocks
 
 
 def write_page(inside: str) -> str:
@@ -179,12 +186,15 @@ def _is_line(row: Row) -> bool:
     return isinstance(row, Cells) and len(row.cells) == 1 and not row.header
 
 
+def _table(rows: Iterable[Row]) -> str:
+    inside = "\n".join(f"<tr>{_cells(row)}</tr>" for row in rows)
+    return f'<table border="0" cellpadding="4">\n{inside}\n</table>'
+
+
 def _block(row: Row, between: str) -> str:
     if isinstance(row, Pair):
         return f"<div><b>{markup.escape(row.label)}</b>{between}{markup.escape(row.value)}</div>"
-    if _is_line(row):
-        return f"<p>{markup.escape(row.cells[0])}</p>"
-    return f"<table><tr>{_cells(row)}</tr></table>"
+    return f"<p>{markup.escape(row.cells[0])}</p>"
 
 
 def _cells(row: Row) -> str:

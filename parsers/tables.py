@@ -277,7 +277,7 @@ def _places(field: Field, columns: Sequence[Cell]) -> list[int]:
 
 def _cells(line: Line) -> tuple[Cell, ...]:
     """Return the cells of a line as a table has them, empty ones too."""
-    pieces = _pieces(line.raw) if line.raw else [(text, _NOWHERE) for text in line.cells]
+    pieces = plain_cells(line.raw) if line.raw else [(text, _NOWHERE) for text in line.cells]
     found: list[Cell] = []
     offset = 0
     for text, span in pieces[: MAX_COLUMNS + 1]:
@@ -287,7 +287,7 @@ def _cells(line: Line) -> tuple[Cell, ...]:
     return tuple(found)
 
 
-def _pieces(raw: str) -> list[tuple[str, tuple[int, int]]]:
+def plain_cells(raw: str) -> list[tuple[str, tuple[int, int]]]:
     """Return the cells of a row of plain text: parted by tabs, else by bars, else by runs of spaces."""
     if "\t" in raw:
         return [(normal(piece), _NOWHERE) for piece in raw.split("\t", MAX_COLUMNS)]
