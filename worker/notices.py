@@ -25,6 +25,7 @@ class IssueKind(StrEnum):
     TRIES_EXHAUSTED = "tries_exhausted"
     SURGE = "surge"
     FLIPS = "flips"
+    PROBATION = "probation"
     NO_EARLIER_VALUE = "no_earlier_value"
     RECONCILE = "reconcile"
     WEBHOOK_GIVEN_UP = "webhook_given_up"
@@ -153,6 +154,18 @@ def held_by_number(kind: IssueKind, mailbox: str, rule: str, says: str, day: str
         title=f"{mailbox}: {rule} tells too much at once",
         detail=f"{says}; look at the mails, then `gatepost events release --issue N --reason WHY --go`, or discard",
         subject={"mailbox": mailbox, "rule": rule},
+    )
+
+
+def on_probation(rule: str, version: str, left: int) -> Notice:
+    """The first events of a changed rule wait. ``left``: how many more are to."""
+    more = f"the next {left} wait, too" if left else "what comes now takes effect at once"
+    return Notice(
+        kind=IssueKind.PROBATION,
+        cause=f"{rule}/{version}",
+        title=f"{rule}: the first events of its new version wait for your word",
+        detail=f"{more}; look at them, then `gatepost events release --issue N --reason WHY --go`, or discard and undo",
+        subject={"rule": rule, "version": version},
     )
 
 

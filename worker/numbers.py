@@ -1,4 +1,6 @@
-"""Guards that look at how many events come: reports that turn too many units, and days that bring too much."""
+"""Guards that look at how many events come: reports that turn too many units, days that bring too much, and the
+first events of a rule that was changed.
+"""
 
 import datetime as dt
 from collections.abc import Callable, Sequence
@@ -11,14 +13,16 @@ from sqlalchemy.engine import Connection
 
 from parsers.events import Kind
 from worker import guard
-from worker.notices import IssueKind, held_by_number
+from worker.notices import IssueKind, held_by_number, on_probation
 from worker.order import Hold, State
+from worker.probation import count_probation, hold_on_probation
 from worker.settings import Guards
 from worker.store import counts
 from worker.store.events import Telling
 from worker.store.issues import open_issue
 from worker.store.tables import events, lanes
 
+_BY_NUMBER = (Hold.FLIPS, Hold.SURGE, Hold.PROBATION)
 LOOK_BACK = dt.timedelta(days=190)
 
 
@@ -33,7 +37,9 @@ def hold_by_number(
     if says:
         return _held(tellings, Hold.FLIPS, says)
     says = _surges(connection, waiting, guards, now) if guards.surge else None
-    return _held(tellings, Hold.SURGE, says) if says else tellings
+    if says:
+        return _held(tellings, Hold.SURGE, says)
+    return hold_on_probation(connection, tellings) if guards.probation else tellings
 
 
 def note_numbers(
@@ -43,20 +49,24 @@ def note_numbers(
 
     ``stored``: looks up the events that were stored of them. Returns the issue when it is open anew, otherwise None.
     """
-    held = [telling for telling in tellings if telling.reason in (Hold.FLIPS, Hold.SURGE)]
+    held = [telling for telling in tellings if telling.reason in _BY_NUMBER]
     event_ids = stored() if held else ()
     if not event_ids:
         return None
     kind, first = IssueKind(str(held[0].reason)), held[0]
-    day = now.astimezone(ZoneInfo(first.timezone)).date().isoformat()
-    notice = held_by_number(kind, first.mailbox, first.event.rule, first.detail or "", day)
+    if kind is IssueKind.PROBATION:
+        version, left = count_probation(connection, first.event.rule, len(event_ids))
+        notice = on_probation(first.event.rule, version, left)
+    else:
+        day = now.astimezone(ZoneInfo(first.timezone)).date().isoformat()
+        notice = held_by_number(kind, first.mailbox, first.event.rule, first.detail or "", day)
     issue_id, is_new = open_issue(connection, notice, now=now, event_ids=event_ids)
     return (issue_id, kind) if is_new else None
 
 
 def held_of_mail(connection: Connection, mail_id: str) -> list[int]:
     """Return the events of a mail that are held by their number."""
-    reasons = [str(Hold.FLIPS), str(Hold.SURGE)]
+    reasons = [str(hold) for hold in _BY_NUMBER]
     statement = sa.select(events.c.id).where(events.c.mail_id == mail_id, events.c.reason.in_(reasons))
     return list(connection.execute(statement).scalars())
 

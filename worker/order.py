@@ -41,6 +41,7 @@ class Hold(StrEnum):
     REVIEW = "review"
     SURGE = "surge"
     FLIPS = "flips"
+    PROBATION = "probation"
     NO_EARLIER_VALUE = "no_earlier_value"
     TRIES_EXHAUSTED = "tries_exhausted"
 

@@ -14,6 +14,7 @@ import celery
 
 from parsers import RuleError, RuleSet
 from worker import directory, log, metrics, retention
+from worker.backtest import Backtest
 from worker.calls import Destination, Manners
 from worker.catalogue import manners_of, requests_per_minute, secret_reader
 from worker.columns import find_unknown
@@ -42,6 +43,9 @@ from worker.verdict import judge_mail
 
 Clock = Callable[[], dt.datetime]
 
+EARLIEST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+LONGEST = dt.timedelta(days=36_500)
+"""What a span that goes back before any mail is cut to."""
 TIDY_EVERY = dt.timedelta(hours=1)
 PURGE_ROUNDS = 4
 ORPHAN_AGE = dt.timedelta(days=1)
@@ -70,7 +74,13 @@ class Runtime:
 
     @cached_property
     def rulebook(self) -> RuleBook:
-        return RuleBook(self.db, self.settings.rules.paths, clock=self.clock, check=self._unknown_names)
+        return RuleBook(
+            self.db,
+            self.settings.rules.paths,
+            clock=self.clock,
+            check=self._unknown_names,
+            probation=lambda: self.settings.guards.probation,
+        )
 
     def _unknown_names(self, rules: RuleSet) -> list[RuleError]:
         return find_unknown(rules, directory.column_readers(self.settings.mailbox))
@@ -270,6 +280,11 @@ class Runtime:
         boxes = self.mailboxes()
         wishes = [(boxes[wish.mailbox.lower()], wish.interval) for wish in self.settings.reconcile]
         self.reconciles.compare_due(wishes)
+
+    def backtest(self, draft: RuleSet, since: dt.timedelta) -> Backtest:
+        """Return the comparison of some rules with the live ones over the mails of the last while."""
+        start = max(EARLIEST, self.clock() - min(since, LONGEST))
+        return Backtest(self.db, judge=self._judge, live=self.rules(), draft=draft, since=start)
 
     def _judge(self, mail: NewMail, rules: RuleSet) -> Verdict:
         skew = dt.timedelta(seconds=self.settings.sweep.clock_skew_s)

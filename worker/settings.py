@@ -128,6 +128,7 @@ class Guards(Section):
     surge_least: int = Field(default=20, ge=1)  # fewer in a day are never a surge
     flips: float = Field(default=0.2, gt=0, le=1)  # share of a report's units that may change occupancy or lockout
     flips_least: int = Field(default=10, ge=1)  # a report of fewer units is never held for it
+    probation: int = Field(default=0, ge=0)  # so many first events of a changed rule wait for a person; 0: none
 
 
 class Trust(Section):

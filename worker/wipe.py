@@ -30,6 +30,7 @@ from worker.store.tables import (
     reconciles,
     replay_items,
     replays,
+    rule_sets,
 )
 from worker.units.tables import local_units
 
@@ -50,6 +51,7 @@ FREE_TEXTS: Mapping[sa.Table, tuple[str, ...]] = {
     reconciles: ("source", "report"),
     replay_items: ("detail",),
     replays: ("query", "reason"),
+    rule_sets: ("note",),
     attempts: ("message", "asked"),
 }
 """Where people's and programs' own words stand, which may name anybody."""

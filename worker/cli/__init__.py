@@ -41,7 +41,7 @@ _COMMANDS = {
     "reconcile": "reconciling",
     "replay": "mending",
     "resume": "acting",
-    "rules": "reading",
+    "rules": "rulesets",
     "send": "sending",
     "serve": "processes",
     "standin": "standin",

@@ -220,23 +220,3 @@ def rules_test(settings: Settings, pack: str | None, fixtures: Path | None, as_j
                 click.echo(f"  {line}")
         click.echo(f"{len(results) - len(failed)} of {len(results)} fixtures read as expected")
     raise click.exceptions.Exit(1 if failed else DONE)
-
-
-@rules.command("publish")
-@click.option("--go", is_flag=True, help="Do it; without, only say what would be done.")
-@command()
-def rules_publish(settings: Settings, go: bool, as_json: bool) -> None:
-    """Make the rules on disk the set that every process reads with."""
-    from worker.cli.common import actor
-
-    runtime = open_runtime(settings)
-    if not go:
-        draft, live = saved_rules(settings).id, runtime.rules().id
-        same = "which is live already" if draft == live else f"in place of {live}; do it with --go"
-        print_json({"draft": draft, "live": live}) if as_json else click.echo(f"would publish {draft}, {same}")
-        return
-    number = runtime.rulebook.publish(read_rule_files(settings.rules.paths), actor=actor())
-    if as_json:
-        print_json({"number": number, "rule_set": runtime.rules().id})
-    else:
-        click.echo(f"set {number} ({runtime.rules().id}) is live")

@@ -338,8 +338,20 @@ rule_sets = Table(
     Column("files", Json, nullable=False),  # name -> text
     Column("published_at", Instant, nullable=False),
     Column("actor", String(128), nullable=False),
+    Column("note", Text),
+    Column("restores", BigInteger),  # the number of the set that it brings back; null: it was published
 )
 """The published sets; the one with the highest number is live."""
+
+rule_versions = Table(
+    "rule_versions",
+    metadata,
+    Column("rule", String(160), primary_key=True),
+    Column("version", String(32), nullable=False),  # digest of what the rule says
+    Column("since", Instant, nullable=False),
+    Column("left", Integer, nullable=False),  # how many of its events still wait for a person's word
+)
+"""The rules that were changed since the first set, as they are now, and their probation."""
 
 audit = Table(
     "audit",
