@@ -30,6 +30,8 @@ class IssueKind(StrEnum):
     RECONCILE = "reconcile"
     WEBHOOK_GIVEN_UP = "webhook_given_up"
     MAILBOX_SILENT = "mailbox_silent"
+    RULE_SILENT = "rule_silent"
+    DRIFT = "drift"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +202,36 @@ def silent_mailbox(mailbox: str, last_at: dt.datetime | None, silent_after: str)
         title=f"{mailbox}: no mail for {silent_after}",
         detail=f"{last}; does the PMS still send its notices here, and does the mail server in between pass them on?",
         subject={"mailbox": mailbox},
+    )
+
+
+def stopped_flow(mailbox: str, rule: str, last_on: dt.date, expected: float, a_week: float) -> Notice:
+    """The mails of a mailbox, or of one rule there, have stopped, by what was usual. ``rule``: empty: the mailbox."""
+    what = f"{mailbox}: no mail" if not rule else f"{mailbox}: no mail of {rule}"
+    wording = "; or has their wording changed? Look for held mails with `gatepost mail list state:held`" if rule else ""
+    return Notice(
+        kind=IssueKind.RULE_SILENT if rule else IssueKind.MAILBOX_SILENT,
+        cause=f"{mailbox}/{rule}" if rule else mailbox,
+        title=f"{what} since {last_on.isoformat()}, where {a_week:.0f} a week are usual",
+        detail=f"{expected:.0f} were to be expected since; does the PMS still send them here, and does the mail server "
+        f"in between pass them on?{wording}",
+        subject={"mailbox": mailbox, **({"rule": rule} if rule else {}), "learned": True},
+    )
+
+
+def drifted(rule: str, cause: str, says: str, mail_id: str, sample: str | None, *, is_read: bool) -> Notice:
+    """The mails of a rule look otherwise than before. ``sample``: the last mail that was read as it should be."""
+    step = (
+        "they are still read; is what is new worth reading, and is what is missing missed?"
+        if is_read
+        else "add the new wording to the rule, compare with `gatepost rules backtest`, publish, and retry the mails"
+    )
+    return Notice(
+        kind=IssueKind.DRIFT,
+        cause=cause,
+        title=f"{rule}: its mails have changed" + ("" if is_read else ", and are held"),
+        detail=f"{says}; `gatepost issues show N` has the difference; {step}",
+        subject={"rule": rule, "mail": mail_id, "sample": sample},
     )
 
 

@@ -21,6 +21,7 @@ from worker.columns import find_unknown
 from worker.configuration import load_settings
 from worker.deliver import Deliver
 from worker.drain import Drain, Patience
+from worker.flows import Flows
 from worker.hooks import Hooks
 from worker.ingest import Ingest
 from worker.notices import MACHINE
@@ -37,6 +38,7 @@ from worker.store.database import Database
 from worker.store.keep import Keeper
 from worker.store.lanes import LaneKey
 from worker.store.mails import NewMail, Verdict
+from worker.survey import Survey
 from worker.sweep import Sweep
 from worker.units.store import LocalUnits
 from worker.verdict import judge_mail
@@ -243,6 +245,27 @@ class Runtime:
         )
 
     @cached_property
+    def _survey(self) -> Survey:
+        return Survey(
+            self.db,
+            mailboxes=lambda: self.settings.mailboxes,
+            clock=self.clock,
+            on_told=self.hooks.tell,
+            on_trouble=log.trouble,
+        )
+
+    @cached_property
+    def _flows(self) -> Flows:
+        return Flows(
+            self.db,
+            mailboxes=lambda: self.settings.mailboxes,
+            rules=self.rules,
+            clock=self.clock,
+            on_told=self.hooks.tell,
+            on_trouble=log.trouble,
+        )
+
+    @cached_property
     def _renewals(self) -> Renewals:
         return Renewals(
             self.db, destinations=lambda: self.settings.destination, clock=self.clock, on_trouble=log.trouble
@@ -328,6 +351,7 @@ class Runtime:
         self.replays.carry_on()
         self._compare_rent_rolls()
         self._silence.look()
+        self._flows.look(self._survey.look())
         self._renewals.look()
         mails, lanes = self._sweep.sweep()
         if mails or lanes:

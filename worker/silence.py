@@ -1,6 +1,7 @@
 """Watch mailboxes for silence: where no mail has come for longer than ``silent_after``, an issue says so, once.
 
-Every mail that is kept counts, whatever is thought of it. The issue resolves itself when mail comes again.
+Mailboxes without ``silent_after`` are watched by what is usual for them: ``worker/flows.py``. Every mail that is kept
+counts, whatever is thought of it. The issue resolves itself when mail comes again.
 """
 
 import datetime as dt
@@ -73,7 +74,8 @@ class Silence:
         for address, box in watched.items():
             self._judge(box, length_of(str(box.silent_after)), known.get(address), now)
         for address in known.keys() - watched.keys():
-            self._close(known[address], "it is watched no longer", now)
+            if not known[address].subject.get("learned"):  # those are the flows' (``worker/flows.py``)
+                self._close(known[address], "it is watched no longer", now)
 
     def _listen(self, connection: Connection, watched: Collection[str], now: dt.datetime) -> None:
         """Learn when each mailbox had its last mail: of those that are new from all mails, else from what has come."""
@@ -93,7 +95,7 @@ class Silence:
             if known is not None and heard.last_at is not None and now - heard.last_at <= after:
                 self._close(known, "mail comes again", now)
             return
-        if known is None or _is_over(known, quiet_since):
+        if known is None or is_over(known, quiet_since):
             self._open(box, heard, now)
 
     def _open(self, box: Mailbox, heard: _Heard, now: dt.datetime) -> None:
@@ -114,7 +116,7 @@ class Silence:
 _OF_SILENCE = sa.select(issues).where(issues.c.kind == IssueKind.MAILBOX_SILENT)
 
 
-def _is_over(known: Row[Any], quiet_since: dt.datetime) -> bool:
+def is_over(known: Row[Any], quiet_since: dt.datetime) -> bool:
     """Say whether an issue is of an earlier silence. What a person resolved is not said again of the same one."""
     return known.state == IssueState.RESOLVED and (known.actor == MACHINE or known.last_at < quiet_since)
 

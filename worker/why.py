@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection, Row
 from parsers.events import FACTS, TENANCY, Value
 from worker import order, past
 from worker.calls import Manners
+from worker.mending import open_drifts
 from worker.store import history
 from worker.store import lanes as lane_store
 from worker.store.database import Database
@@ -126,6 +127,7 @@ def _now(connection: Connection, row: Row[Any], zone: str, manners: Manners, now
         "access": access(row.shown, zone, now),
         "facts": facts,
         "events": [event_plain(event) for event in rows],
+        "drift": open_drifts(connection, {origin["rule"] for origin in origins.values()}),
     }
 
 

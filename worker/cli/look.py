@@ -195,6 +195,8 @@ def print_why(one: views.Plain) -> None:
             mark = "" if fact["confirmed"] else "  (not confirmed yet)"
             click.echo(f"  {fact['fact']} = {_value(fact)}{mark}")
         _print_origin(facts[0]["from"])
+    for issue in one.get("drift", []):
+        click.echo(f"  drift: issue {issue['id']}: {issue['title']}")
     for call in one.get("under_way", []):
         click.echo(f"  under way then: call {call['request']} {call['body']}".rstrip())
     for event in one["events"]:

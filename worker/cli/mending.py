@@ -188,6 +188,14 @@ def issues_show(settings: Settings, issue_id: int, as_json: bool) -> None:
     click.echo(f"  first {found['first_at']}, last {found['last_at']}")
     if found["note"]:
         click.echo(f"  {found['actor']}: {found['note']}")
+    if "difference" in found:
+        lines = found["difference"] if found["difference"] is not None else ["how they were read is no longer kept"]
+        click.echo(
+            f"  labels of mail {found['subject']['mail']} against {found['subject']['sample']}, the last good one:"
+        )
+        click.echo("\n".join(f"    {line}" for line in lines or ["the same"]))
+    if found["mails"]:
+        print_rows(found["mails"], ("id", "state", "reason", "rule"), empty="")
     print_rows(found["events"], ("id", "state", "reason", "kind", "crm_unit_id", "mail"), empty="  no events")
 
 

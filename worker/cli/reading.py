@@ -126,6 +126,7 @@ def explain(settings: Settings, what: str, address: str | None, trust: bool, as_
         else:
             click.echo(render(reading))
         return
+    from worker.mending import drift_of
     from worker.reading import read_for
     from worker.views import raw_mail, show_mail
 
@@ -133,13 +134,19 @@ def explain(settings: Settings, what: str, address: str | None, trust: bool, as_
     mail = show_mail(runtime.db, what)
     mailbox = find_mailbox(settings, mail["mailbox"])
     reading, _, admission = read_for(raw_mail(runtime.db, what), runtime.rules(), mailbox, mail["evidence"])
+    now = {**reading.to_json(), "trace": dict(reading.trace), "proof": admission.proof}
+    drift = drift_of(runtime.db, now)
     if as_json:
-        print_json({**mail, "now": {**reading.to_json(), "trace": dict(reading.trace), "proof": admission.proof}})
+        print_json({**mail, "now": now, "drift": drift})
         return
     click.echo(
         f"mail {what}: {mail['state']}{' ' + mail['reason'] if mail['reason'] else ''}; proof: {admission.proof}"
     )
     click.echo(render(reading))
+    for issue in drift:
+        click.echo(f"drift    issue {issue['id']}: {issue['title']}")
+        for line in issue["difference"] or ():
+            click.echo(f"         {line}")
     for event in mail["events"]:
         click.echo(f"event {event['id']}  {event['kind']}  {event['crm_unit_id']}  {event['state']}")
         for call in event["calls"]:

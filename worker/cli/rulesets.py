@@ -1,4 +1,4 @@
-"""``rules backtest|publish|rollback|sets``: from a draft on disk to the set that every process reads with, and back.
+"""``rules backtest|publish|rollback|sets|drift``: from a draft on disk to the set that every process reads with.
 
 What is tested is what is published: the files are read once. ``worker/cli/reading.py`` has the other ``rules``.
 """
@@ -133,6 +133,22 @@ def rules_sets(settings: Settings, limit: int, as_json: bool) -> None:
     for row in rows:
         row["live"] = "live" if row["live"] else ""
     print_rows(rows, ("number", "live", "rule_set", "published_at", "actor", "restores", "note"), empty="no sets")
+
+
+@rules.command("drift")
+@command()
+def rules_drift(settings: Settings, as_json: bool) -> None:
+    """Show how the mails of each rule have been read: rate, missing fields, alternatives, lines that nothing reads."""
+    from worker.mending import rule_health
+
+    rows = rule_health(open_runtime(settings).db)
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        row["missing"] = ", ".join(f"{name} {count}" for name, count in row["missing"].items())
+        row["unread_lines"] = row["unaccounted"]
+    print_rows(rows, ("rule", "read", "held", "rate", "unread_lines", "missing"), empty="no mail has been read yet")
 
 
 def _make_live(

@@ -23,11 +23,11 @@ class IssueState(StrEnum):
 
 
 def open_issue(
-    connection: Connection, notice: Notice, *, now: dt.datetime, event_ids: Sequence[int] = ()
+    connection: Connection, notice: Notice, *, now: dt.datetime, event_ids: Sequence[int] = (), times: int = 1
 ) -> tuple[int, bool]:
     """Open an issue, or count one more of its cause; return its id, and whether it is open anew.
 
-    ``event_ids``: the events that it is about.
+    ``event_ids``: the events that it is about. ``times``: how often its cause was seen, where it is told of once.
     """
     key = _key(notice.kind, notice.cause)
     # Of two that open it at once the second waits here, or at its INSERT: one of them opens it, the other counts up.
@@ -35,13 +35,13 @@ def open_issue(
     resolved = issues.c.state == IssueState.RESOLVED
     values = {"title": notice.title, "detail": notice.detail, "subject": dict(notice.subject), "last_at": now}
     statement = insert_for(connection)(issues).values(
-        key=key, kind=notice.kind, state=IssueState.OPEN, count=1, first_at=now, **values
+        key=key, kind=notice.kind, state=IssueState.OPEN, count=times, first_at=now, **values
     )
     statement = statement.on_conflict_do_update(
         index_elements=[issues.c.key],
         set_={
             **values,
-            "count": issues.c.count + 1,
+            "count": issues.c.count + times,
             "state": sa.case((resolved, str(IssueState.OPEN)), else_=issues.c.state),
         },
     )
@@ -49,7 +49,7 @@ def open_issue(
     issue_id = stored["id"]
     if event_ids:
         connection.execute(events.update().where(events.c.id.in_(list(event_ids))).values(issue_id=issue_id))
-    return issue_id, before == IssueState.RESOLVED or (before is None and stored["count"] == 1)
+    return issue_id, before == IssueState.RESOLVED or (before is None and stored["count"] == times)
 
 
 def close_issue(connection: Connection, kind: IssueKind, cause: str, *, now: dt.datetime, note: str) -> None:

@@ -71,7 +71,7 @@ mails = Table(
     Column("message_id", Text),
     Column("mailed_at", Instant),
     Column("digest", String(64), index=True),  # of the bytes below the trace headers: byte-equal repeats
-    Column("parsed_at", Instant),
+    Column("parsed_at", Instant, index=True),
     Column("due_at", Instant, index=True),
     Column("rung_at", Instant),
     Column("tries", Integer, nullable=False, default=0, server_default="0"),
@@ -352,6 +352,34 @@ rule_versions = Table(
     Column("left", Integer, nullable=False),  # how many of its events still wait for a person's word
 )
 """The rules that were changed since the first set, as they are now, and their probation."""
+
+rule_profiles = Table(
+    "rule_profiles",
+    metadata,
+    Column("rule", String(160), primary_key=True),
+    Column("profile", Json, nullable=False),  # as ``worker/drift.py`` writes it: digests and counts, no text of mails
+)
+"""What the mails of a rule usually look like."""
+
+flow_days = Table(
+    "flow_days",
+    metadata,
+    Column("mailbox", String(320), primary_key=True),
+    Column("rule", String(160), primary_key=True),  # empty: all mails of the mailbox
+    Column("day", String(10), primary_key=True),  # of the site's calendar, by when they were received
+    Column("mails", Integer, nullable=False),
+    Column("held", Integer, nullable=False),
+)
+"""How many mails came on a day: what silence is learned from."""
+
+watermarks = Table(
+    "watermarks",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("mail_id", String(40), nullable=False),
+)
+"""How far something has gone over the mails, in the order in which they were read."""
 
 audit = Table(
     "audit",
