@@ -14,6 +14,7 @@ from worker import log
 from worker.cli import main
 from worker.store import schema
 from worker.store.database import Database
+from worker.survey import Survey
 
 PACK = """
 pack: t
@@ -164,3 +165,35 @@ def test_a_broken_draft_is_told_with_its_place(cli: Cli, rules: Path) -> None:
     cli("publish", "--go", code=2)
     cli("backtest", code=2)
     assert live(cli) == 1
+
+
+def test_a_drift_is_shown_where_it_matters(cli: Cli, rules: Path) -> None:
+    """``rules drift``, ``issues show``, ``explain`` and ``why`` tell of it, and say which labels differ."""
+    assert "no mail has been read yet" in cli("drift")
+    db = Database(f"sqlite:///{rules.parent / 'gatepost.db'}")
+    line = Line(db, PACK)
+    line.clock.advance(86_400)
+    held = line.mail("Payment", hour=3, Unit="A1", Amount="$7.00")
+    line.clock.advance(86_400)
+    Survey(db, mailboxes=lambda: {line.box.address: line.box}, clock=line.clock).look()
+    line.close()
+    db.close()
+
+    def told(*words: str) -> str:
+        return CliRunner().invoke(main, list(words), catch_exceptions=False).stdout
+
+    (row,) = json.loads(cli("drift", "--json"))
+    assert (row["rule"], row["read"], row["held"], row["rate"]) == ("t/payment", 1, 2, 0.333)
+    assert "t/payment" in cli("drift")
+    shown = json.loads(told("issues", "show", "1", "--json"))
+    assert faults(shown, "issues-show.json") == []
+    assert (shown["kind"], shown["difference"]) == ("drift", ["- Balance", "- Due", "+ Amount"])
+    assert "    + Amount" in told("issues", "show", "1")
+    said = told("explain", held)
+    assert "drift    issue 1: t/payment: its mails have changed, and are held" in said
+    assert "         + Amount" in said
+    assert json.loads(told("explain", held, "--json"))["drift"][0]["id"] == 1
+    why = json.loads(told("why", "MAIN-A1", "--json"))
+    assert faults(why, "why.json") == []
+    assert [one["id"] for one in why[0]["drift"]] == [1]
+    assert "drift: issue 1: t/payment" in told("why", "MAIN-A1")

@@ -56,6 +56,7 @@ def test_there_are_schemas() -> None:
         "reconcile.json",
         "replay-show.json",
         "replay.json",
+        "rules-backtest.json",
         "send.json",
         "undo.json",
         "units-show.json",

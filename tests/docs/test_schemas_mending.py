@@ -118,7 +118,7 @@ def test_issues(cli: Cli) -> None:
     found = cli("issues", "show", str(issue["id"]))
     assert faults(found, "issues-show.json") == []
     assert (found["kind"], [event["state"] for event in found["events"]]) == ("rejected", ["rejected"])
-    assert set(found) == {*issue, "events"}
+    assert set(found) == {*issue, "events", "mails"}
 
 
 def test_events_edit_and_add(cli: Cli) -> None:
