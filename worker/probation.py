@@ -16,24 +16,26 @@ from worker.store.events import Telling
 from worker.store.lanes import insert_for
 from worker.store.tables import rule_versions
 
+_APART = ("title", "senders", "rules")
+"""What a pack says that makes no rule of it read otherwise, or that each rule says for itself."""
+
 
 def versions(files: Mapping[str, str]) -> dict[str, str]:
     """Return the version of each rule of a set: a digest of what it says, and of what its pack says for all rules.
 
-    ``files``: those of a set that loads. A file that extends a pack is part of the version of all rules of that pack.
+    ``files``: those of a set that loads. What a file says that extends a pack counts for the pack; a rule in it stands
+    for the pack's own of that id.
     """
     trees: list[dict[str, Any]] = [plain(read_yaml(text, file)) for file, text in files.items()]
-    overlays: dict[str, list[Any]] = {}
-    for tree in trees:
-        if "extends" in tree:
-            overlays.setdefault(tree["extends"], []).append(tree)
     found: dict[str, str] = {}
-    for tree in trees:
-        name = str(tree.get("pack", tree.get("extends")))
-        pack = {key: value for key, value in tree.items() if key not in ("title", "senders", "rules")}
-        for rule in tree.get("rules", ()):
-            said = canonical({"pack": pack, "overlays": overlays.get(name, []), "rule": rule})
-            found[f"{name}/{rule['id']}"] = hashlib.sha256(said.encode()).hexdigest()[:16]
+    for pack in trees:
+        if "extends" in pack:
+            continue
+        parts = [pack, *(tree for tree in trees if tree.get("extends") == pack["pack"])]
+        common = [{key: value for key, value in part.items() if key not in _APART} for part in parts]
+        for rule in (rule for part in parts for rule in part.get("rules", ())):
+            said = canonical({"common": common, "rule": rule})
+            found[f"{pack['pack']}/{rule['id']}"] = hashlib.sha256(said.encode()).hexdigest()[:16]
     return found
 
 

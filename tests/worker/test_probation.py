@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from parsers import load_rules_text
 from tests.rigs.line import Line
 from worker.edits import pages_of_issue, release_events
 from worker.probation import begin_probation, versions
@@ -58,6 +59,21 @@ def test_a_version_is_what_a_rule_says() -> None:
     assert [name for name in before if changed[name] != before[name]] == ["t/lock"]
     dates = versions({"t.yaml": RULES.replace("%Y-%m-%d", "%d.%m.%Y")})
     assert [name for name in before if dates[name] != before[name]] == ["t/lock", "t/unlock"]
+
+
+def test_what_extends_a_pack_is_part_of_its_versions() -> None:
+    """A rule that an overlay replaces has another version, and only that; a label that it adds concerns all rules."""
+    before = versions({"t.yaml": RULES})
+    rule = "extends: t\nrules:\n  - {id: lock, when: {subject: ^Locked}, ignore: Not here.}\n"
+    label = "extends: t\nlabels: {Unit: [Space]}\n"
+    for overlay in (rule, label):
+        load_rules_text({"t.yaml": RULES, "own.yaml": overlay})
+    plain = versions({"t.yaml": RULES, "own.yaml": "extends: t\nrules: []\n"})
+    replaced = versions({"own.yaml": rule, "t.yaml": RULES})
+    assert set(replaced) == set(before)
+    assert [name for name in replaced if replaced[name] != plain[name]] == ["t/lock"]
+    labelled = versions({"t.yaml": RULES, "own.yaml": label})
+    assert [name for name in before if labelled[name] != before[name]] == ["t/lock", "t/unlock"]
 
 
 def test_the_first_events_wait_and_the_later_ones_do_not(line: Line) -> None:
