@@ -9,7 +9,7 @@ from typing import Final, NoReturn, TypeAlias
 
 from parsers.convert import NotConverted, Value, read_flag
 from parsers.errors import Incomplete, Invalid
-from parsers.events import TENANCY, Event, Kind
+from parsers.events import TENANCY, Event, Kind, canonical
 from parsers.events import Value as BodyValue
 from parsers.extract import Values
 from parsers.identity import canonical_text, identity_of, minute_of
@@ -70,9 +70,27 @@ def events_of(rule: Rule, parts: Iterable[Part], mailbox: Mailbox, told: Told) -
     """Return the events of a mail in its order, without those that would say nothing; raise Incomplete or Invalid."""
     made: list[Event] = []
     ordinals: Ordinals = Counter()
+    reported: dict[tuple[Kind, str], tuple[str, str]] = {}
     for part in parts:
-        made += Assembly(rule, part, mailbox, told, ordinals).events(first=len(made))
+        events = Assembly(rule, part, mailbox, told, ordinals).events(first=len(made))
+        for event in events if part.is_report else ():
+            _check_reported(event, part, rule, reported)
+        made += events
     return tuple(made)
+
+
+def _check_reported(event: Event, part: Part, rule: Rule, reported: dict[tuple[Kind, str], tuple[str, str]]) -> None:
+    """Raise Invalid where a row of a file says otherwise of a unit than a row before it: which one holds?"""
+    if event.kind not in (Kind.PATCH, Kind.SNAPSHOT):
+        return
+    told_as = event.crm_unit_id or f"unit {event.unit}"
+    body, place = reported.setdefault((event.kind, told_as), (canonical(event.body), part.place))
+    if body != canonical(event.body):
+        raise Invalid(
+            f"{rule.name}: {part.place} says otherwise of its unit than {place}: read the mail and enter the events by "
+            "hand",
+            ("unit",),
+        )
 
 
 class Assembly:

@@ -66,6 +66,17 @@ class Part:
         return payload if isinstance(payload, bytes) else b""
 
     @property
+    def file_name(self) -> str:
+        """Return the name of the file that a part is, however it is told (RFC 2231, RFC 2047); empty without one."""
+        for name, header in (("filename", "content-disposition"), ("name", "content-type")):
+            told = self.message.get_param(name, header=header)
+            if isinstance(told, tuple):
+                return decode(told[2].encode("latin-1", "replace"), told[0] or "")
+            if told:
+                return header_text(told)
+        return ""
+
+    @property
     def is_attached(self) -> bool:
         """Return whether a reader gets the part as a file, not as text."""
         return self.disposition == "attachment" or bool(self.filename)
@@ -248,9 +259,17 @@ def _objects(blocks: list[str], defects: list[str]) -> Iterator[JsonObject]:
         try:
             if len(block) > MAX_BLOCK:
                 raise ValueError(f"longer than {MAX_BLOCK} characters")
-            yield from _flat(json.loads(block, parse_float=Decimal, object_pairs_hook=_once, parse_constant=_refuse))
+            yield from _flat(strict_json(block))
         except (ValueError, RecursionError, ArithmeticError):
             defects.append(f"JSON-LD block {number} is not JSON that we read")
+
+
+def strict_json(text: str) -> Any:
+    """Return the value of a JSON text; raise ValueError, RecursionError or ArithmeticError for what is none.
+
+    Numbers with a fraction are Decimal. A name that stands twice, NaN and infinities are refused.
+    """
+    return json.loads(text, parse_float=Decimal, object_pairs_hook=_once, parse_constant=_refuse)
 
 
 def _flat(value: Any) -> Iterator[JsonObject]:

@@ -5,6 +5,8 @@ windows-1252. Source: WHATWG Encoding Standard, section 4.2 (labels), abridged t
 """
 
 import codecs
+import re
+from collections.abc import Iterable
 
 _LABELS = {
     "utf-8": "utf-8 utf8 unicode-1-1-utf-8 us-ascii ascii ansi_x3.4-1968 646",
@@ -46,6 +48,7 @@ _NEVER = frozenset(
 )
 """Labels whose octets look like plain ASCII and mean something else: such a text is one U+FFFD."""
 _CODECS = {label: codec for codec, labels in _LABELS.items() for label in labels.split()}
+_NO_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd]")
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
@@ -66,3 +69,38 @@ def decode(octets: bytes, label: str = "") -> str:
         return octets.decode(codec)
     except UnicodeDecodeError:
         return octets.decode("cp1252" if codec == "utf-8" else codec, "replace")
+
+
+def codec_of(label: str) -> str | None:
+    """Return the codec of a label; None for a label that is not in the table. ``utf-8-sig`` is UTF-8."""
+    label = label.strip(" \t\"'").lower()
+    return "utf-8" if label == "utf-8-sig" else _CODECS.get(label)
+
+
+def decode_whole(octets: bytes, labels: Iterable[str]) -> str | None:
+    """Return the text of `octets` by their byte order mark, else by the first label that fits all of them.
+
+    None where none does, and for a text with what no text holds (NUL, controls, U+FFFD).
+    """
+    for mark, codec in _MARKS:
+        if octets.startswith(mark):
+            return _whole(octets[len(mark) :], codec)
+    found = [codec for label in labels if (codec := codec_of(label)) is not None]
+    fitting = next((codec for codec in dict.fromkeys(found) if _fits(octets, codec)), None)
+    return _whole(octets, fitting) if fitting else None
+
+
+def _fits(octets: bytes, codec: str) -> bool:
+    try:
+        octets.decode(codec)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _whole(octets: bytes, codec: str) -> str | None:
+    try:
+        text = octets.decode(codec)
+    except UnicodeDecodeError:
+        return None
+    return None if _NO_TEXT.search(text) else text

@@ -5,6 +5,7 @@
     ParserError
     ├── RuleErrors      a rule set that does not load; carries every RuleError
     ├── Unreadable      a mail outside the bounds within which we read
+    ├── NotRead         an attached file that is broken, or outside these bounds
     └── Held            a rule claims the mail, and its values give no event
         ├── Incomplete  a value is missing, or is an unresolved merge field
         └── Invalid     a value does not convert whole, or is stated twice with different values
@@ -47,6 +48,10 @@ class RuleErrors(ParserError):
 
 class Unreadable(ParserError):
     """A mail that cannot be read within bounds; the text says which bound."""
+
+
+class NotRead(ParserError):
+    """An attached file that cannot be read; the text says why, and begins with `it` or a place in the file."""
 
 
 class Held(ParserError):

@@ -44,6 +44,8 @@ def _lines(reading: Reading) -> Iterator[str]:
 
 def _place(capture: dict[str, Any]) -> str:
     where = f"{capture['source']} `{capture['label']}`"
+    if "file" in capture:
+        return f"{where} in row {capture['row']} of {capture['file']}"
     return f"{where} in line {capture['line']}, {capture['start']} to {capture['end']}" if capture["line"] else where
 
 

@@ -6,16 +6,15 @@ A label found twice with different values is never a choice to make: the mail is
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from decimal import Decimal
 from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
-from parsers import convert
-from parsers.convert import MAX_VALUE, NotConverted, Value
+from parsers.convert import Value
 from parsers.errors import Incomplete, Invalid, nearest
+from parsers.files import json_value
 from parsers.mail import Mail
-from parsers.rule import Field, From, Pack, Rule, Source, Type
+from parsers.rule import Field, From, Rule, Source
 from parsers.text import CELL, Line, label_key, label_keys, normal
 
 Values: TypeAlias = Mapping[str, Value]
@@ -58,6 +57,10 @@ class Capture(NamedTuple):
     """The text; for JSON-LD, the JSON value."""
     value: Value = None
     """What it was converted to, of a cell of a row; None elsewhere."""
+    file: str = ""
+    """The attached file that it stands in; empty elsewhere."""
+    row: int = 0
+    """Where its row begins in that file, from 1; 0 elsewhere."""
 
 
 class Labels:
@@ -191,7 +194,7 @@ class Extraction:
 
     def accounted(self) -> set[int]:
         """Return the numbers of the lines that a capture, a label, a table or the rule's known noise accounts for."""
-        if self._block is not None:
+        if self._block is not None or self._rule.reads_files_only:
             return set(range(1, len(self._mail.lines) + 1))  # the text is not what this rule reads
         labels = {one.line for field in self._fields for one in self._labels.of(labels_of(field))}
         return labels | self._captured()
@@ -301,6 +304,11 @@ class Extraction:
             name = source.words[0]
             if self._block is not None and name in self._block:
                 yield name, 0, 0, 0, self._block[name]
+        elif source.kind is From.JSON:
+            for item in self._mail.files.json:
+                value = json_value(item, source.words[0])
+                if value is not None:
+                    yield source.words[0], 0, 0, 0, value
         else:
             for label, line, start, text in self._look_elsewhere(source):
                 yield label, line, line, start, text
@@ -337,53 +345,3 @@ def labels_of(field: Field) -> tuple[str, ...]:
 
 def _place(capture: Capture) -> str:
     return f"line {capture.line}" if capture.line else capture.label
-
-
-def to_value(field: Field, raw: Any, pack: Pack, rule: Rule, where: str = "") -> Value:
-    """Return the value of a captured text by the field's type; raise Invalid naming the field, and where it stands."""
-    try:
-        return _converted(field, raw, pack)
-    except NotConverted as error:
-        raise Invalid(
-            f"{rule.name}: the field `{field.name}`{where} {error}: read the mail, then mend the rule "
-            f"({rule.file}:{field.line}) or enter the event by hand",
-            (field.name,),
-        ) from error
-
-
-def _converted(field: Field, raw: Any, pack: Pack) -> Value:
-    if raw is None:
-        return None
-    if isinstance(raw, bool):
-        if field.type is not Type.FLAG:
-            raise NotConverted("is true or false where the rule expects something else")
-        return raw
-    if isinstance(raw, int | Decimal):
-        if field.type is Type.MONEY:
-            return convert.bounded_money(Decimal(raw), credit_is_zero=field.credit_is_zero)
-        raw = str(raw) if isinstance(raw, int) else None
-    if not isinstance(raw, str):
-        raise NotConverted(f"is not a {field.type}")
-    return _from_text(field, normal(raw), pack)
-
-
-def _from_text(field: Field, text: str, pack: Pack) -> Value:
-    longest = convert.MAX_LIST if field.type is Type.LIST else MAX_VALUE
-    if not text or len(text) > longest or "\ufffd" in text:
-        raise NotConverted(f"is empty, longer than {longest} characters, or holds characters that are none")
-    items = convert.read_list(text, field.split) if field.type is Type.LIST else (text,)
-    if field.pattern is not None and not all(field.pattern.whole(item) for item in items):
-        raise NotConverted("does not match the field's pattern")
-    if field.type is Type.LIST:
-        return items
-    if field.type is Type.MONEY:
-        return convert.read_money(text, pack.money, credit_is_zero=field.credit_is_zero)
-    if field.type is Type.INTEGER:
-        return convert.read_integer(text, pack.money)
-    if field.type is Type.FLAG:
-        return convert.read_flag(text, field.trues, field.falses)
-    if field.type is Type.DATE:
-        return convert.read_moment(text, pack.dates).date()
-    if field.type is Type.DATETIME:
-        return convert.read_moment(text, [form for form in pack.dates if form.has_time])
-    return text

@@ -19,6 +19,7 @@ from mailparser.dates import parse_mail_date  # pyright: ignore[reportMissingTyp
 from parsers.body import Body, Part, header_text, read_body
 from parsers.convert import FIRST_YEAR, LAST_YEAR
 from parsers.errors import Unreadable
+from parsers.files import Files
 from parsers.forward import MAX_FORWARDS, Head, says_forwarded, sender_in, without_tags
 from parsers.mailbox import Mailbox
 from parsers.text import MAX_LINES, MAX_TEXT, Line, normal
@@ -100,6 +101,8 @@ class Mail:
     """The readable lines joined: what ``body`` conditions and ``regex`` fields run on."""
     jsonld: tuple[Mapping[str, Any], ...]
     parts: tuple[Part, ...]
+    files: Files
+    """The attached files."""
     defects: tuple[str, ...]
     singleton_duplicates: tuple[str, ...]
     """Headers that may stand once and stand more often; of a forward, those of any of its mails."""
@@ -273,6 +276,7 @@ def _assemble(message: Message, headers: Headers, subject: str, body: Body) -> M
         text=body.text,
         jsonld=body.jsonld,
         parts=body.parts,
+        files=Files(body.parts),
         defects=tuple(defects),
         singleton_duplicates=tuple(name for name in _SINGLETONS if len(headers.get(name, ())) > 1),
         doubt=body.doubt,

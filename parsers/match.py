@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from parsers.extract import Block
+from parsers.files import json_value
 from parsers.mail import Mail
 from parsers.rule import Rule, RuleSet, When
 
@@ -45,7 +46,7 @@ def _try(rule: Rule, mail: Mail, claimed: frozenset[str]) -> Tried:
 
 
 def _text_conditions(mail: Mail, when: When) -> tuple[int, str | None]:
-    """Return how many conditions on text hold, and the first that does not."""
+    """Return how many conditions on text and files hold, and the first that does not."""
     passed = 0
     if when.sender is not None:
         if not when.sender.found(mail.from_address or ""):
@@ -54,6 +55,14 @@ def _text_conditions(mail: Mail, when: When) -> tuple[int, str | None]:
     for name, pattern in when.headers:
         if not any(pattern.found(value) for value in mail.headers.get(name, ())):
             return passed, f"header {name}: {pattern.text}"
+        passed += 1
+    if when.attachment:
+        if not mail.files.named(when.attachment):
+            return passed, f"attachment: {' or '.join(when.attachment)}"
+        passed += 1
+    if when.json:
+        if not any(_json_holds(item, when) for item in mail.files.json):
+            return passed, f"json: {', '.join(f'{path}: {value}' for path, value in when.json)}"
         passed += 1
     for pattern in when.body:
         if not pattern.found(mail.text):
@@ -68,3 +77,7 @@ def _text_conditions(mail: Mail, when: When) -> tuple[int, str | None]:
 
 def _block_holds(block: Block, when: When) -> bool:
     return all(block.get(name) == value for name, value in when.jsonld)
+
+
+def _json_holds(item: Block, when: When) -> bool:
+    return all(json_value(item, path) == value for path, value in when.json)

@@ -11,13 +11,14 @@ from parsers import trace
 from parsers.assemble import events_of, moments_of
 from parsers.errors import Held, Invalid, Unreadable
 from parsers.events import Event, Kind, canonical
-from parsers.extract import Block, Extraction, Labels, labels_of, to_value
+from parsers.extract import Block, Extraction, Labels, labels_of
 from parsers.mail import Mail, doubt_of_date, read_mail
 from parsers.mailbox import Mailbox
 from parsers.match import Tried, try_rules
 from parsers.reading import Outcome, Reading
 from parsers.rows import parts_of
 from parsers.rule import Rule, RuleSet
+from parsers.values import to_value
 
 
 @dataclass(slots=True, kw_only=True)

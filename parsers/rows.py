@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
+from parsers.blocks import Cell, Row, Table, place_of
 from parsers.convert import Value
 from parsers.errors import Incomplete, Invalid
-from parsers.extract import Capture, Extraction, Values, check_merge_field, to_value
+from parsers.extract import Capture, Extraction, Values, check_merge_field
 from parsers.mail import Mail
 from parsers.rule import EventSpec, Field, From, Pack, Rule
-from parsers.tables import Row, Table, place_of, read_tables
+from parsers.sheets import read_sheets
+from parsers.tables import read_tables
 from parsers.text import label_key
+from parsers.values import to_value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +31,8 @@ class Part:
     """The headings of the columns of a row, by the field that is read from them."""
     is_row: bool = False
     """Whether it is one of several of its kind, so that its identity is of the values that its events use."""
+    is_report: bool = False
+    """Whether it is a row of an attached file, which says of no unit two things at once."""
     is_single: bool = True
     """Whether the list has exactly one item."""
 
@@ -52,7 +58,7 @@ def parts_of(mail: Mail, rule: Rule, pack: Pack, values: Values, extraction: Ext
 
 
 def _of_tables(mail: Mail, rule: Rule, pack: Pack, values: Values, extraction: Extraction) -> Iterator[Part]:
-    for table in read_tables(mail.lines, rule, extraction.noise):
+    for table in chain(read_tables(mail.lines, rule, extraction.noise), read_sheets(mail.files, rule)):
         extraction.known |= table.lines
         places = [(field, place_of(field, table)) for field in table.block.fields]
         columns = {field.name: table.columns[place] for field, place in places if place is not None}
@@ -63,14 +69,33 @@ def _of_tables(mail: Mail, rule: Rule, pack: Pack, values: Values, extraction: E
                 for field, place in places
                 for value in _cell_value(field, place, row, table, rule, pack, extraction)
             }
+            if any(name not in found for name in table.block.needs):
+                continue
             yield Part(
-                events=table.block.events,
+                events=_events_of(found, table, row, rule),
                 values={**values, **found},
                 told_in=told_in,
                 place=table.place(row),
                 columns=columns,
                 is_row=True,
+                is_report=bool(table.file),
             )
+
+
+def _events_of(found: Values, table: Table, row: Row, rule: Rule) -> tuple[EventSpec, ...]:
+    """Return what a row says; raise Invalid where no case of its table takes its word."""
+    block = table.block
+    for case in block.cases:
+        if label_key(str(found[case.field])) in {label_key(word) for word in case.words}:
+            return case.events
+    if block.cases:
+        name = block.cases[0].field
+        raise Invalid(
+            f"{rule.name}: the field `{name}` in {table.place(row)} is none of the words of `cases`: read the mail, "
+            f"then add the word to the rule ({rule.file}:{block.line}) or enter the events by hand",
+            (name,),
+        )
+    return block.events
 
 
 def _cell_value(
@@ -79,9 +104,9 @@ def _cell_value(
     """Yield the one value of a row's field; none where it is absent and may be."""
     texts = [source.words[0] for source in field.sources if source.kind is From.CONST]
     where = f" in {table.place(row)}"
+    cell = row.cells[place] if place is not None else Cell("")
     if place is not None:
         where = f" in column `{table.columns[place]}` of {table.place(row)}"
-        cell = row.cells[place]
         texts += [cell.text] if cell.text else []
     if len(set(texts)) > 1:
         raise Invalid(f"{rule.name}: the field `{field.name}`{where} is stated with different values", (field.name,))
@@ -94,11 +119,15 @@ def _cell_value(
             (field.name,),
         )
     check_merge_field(rule, field.name, text, where)
-    value = to_value(field, text, pack, rule, where)
-    if place is not None and row.cells[place].text:
-        start, end = row.cells[place].start, row.cells[place].start + len(text)
+    value = to_value(field, text if cell.value == "" else cell.value, pack, rule, where)
+    if place is not None and cell.text:
+        start, end = cell.start, cell.start + len(text)
         title = table.columns[place]
+        line, header = (0, 0) if table.file else (row.line, table.header_line)
         extraction.captures.append(
-            Capture(field.name, From.COLUMN, title, row.line, table.header_line, start, end, text, value)
-        )
+            Capture(
+                field.name, From.COLUMN, title, line, header, start, end, text, value, table.file,
+                row.line if table.file else 0,
+            )
+        )  # fmt: skip
     yield value

@@ -37,6 +37,7 @@ class From(StrEnum):
     JSONLD = "jsonld"
     CONST = "const"
     COLUMN = "column"
+    JSON = "json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,7 @@ class Source:
 
     kind: From
     words: tuple[str, ...] = ()
-    """The labels, the header's name, the JSON-LD name, the constant or the column headings."""
+    """The labels, the header's name, the name in JSON, the constant or the column headings."""
     pattern: Pattern | None = None
 
 
@@ -135,24 +136,69 @@ class EventSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """An attached file whose rows a rule goes through, and how it is set."""
+
+    names: tuple[str, ...]
+    """Patterns of its name, with ``*`` and ``?``."""
+    encodings: tuple[str, ...]
+    delimiters: tuple[str, ...]
+    has_header: bool = True
+    header_row: int | None = None
+    """The row of the headings, from 1; None: the first one that has all columns that are needed."""
+    columns: tuple[str, ...] = ()
+    """The columns by their places, of a file without headings."""
+    fill_down: tuple[str, ...] = ()
+    """Columns whose empty cells mean what stands above."""
+    sheet: str = ""
+    """The sheet to read; empty: the one that has the columns, among those that are shown."""
+    group_rows: bool = False
+    """Whether a row with a text in its first cell alone heads a group, and says nothing of a unit."""
+    may_be_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What rows say in which a field holds one of some words."""
+
+    field: str
+    words: tuple[str, ...]
+    events: tuple[EventSpec, ...]
+    """None of rows that say nothing of a unit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TableBlock:
     """One table of a mail: where it stands, and what each of its rows says."""
 
     line: int
     heading: tuple[str, ...] = ()
-    """The spellings of the line above it; empty for a table that is found by its columns."""
+    """The spellings of the line above it; empty for a table that is found by its columns, and for an attached file."""
     columns: tuple[tuple[str, ...], ...] = ()
     """The spellings of each column by which the table is found; empty for one with a heading."""
-    empty: tuple[str, ...]
+    attachment: Attachment | None = None
+    """The attached file that it is; None of a table in the readable text."""
+    empty: tuple[str, ...] = ()
     """What stands in place of rows where there are none."""
     skip: tuple[Pattern, ...] = ()
     """What marks a row that says nothing of a unit, such as a total."""
+    needs: tuple[str, ...] = ()
+    """Fields without which a row says nothing of a unit."""
     fields: tuple[Field, ...]
-    events: tuple[EventSpec, ...]
+    events: tuple[EventSpec, ...] = ()
+    """What every row says; none where that depends on a word of the row."""
+    cases: tuple[Case, ...] = ()
+
+    @property
+    def all_events(self) -> tuple[EventSpec, ...]:
+        """Return the events that a row may make."""
+        return (*self.events, *(event for case in self.cases for event in case.events))
 
     @property
     def title(self) -> str:
-        """Return what the table is called: its heading, or the columns by which it is found."""
+        """Return what the table is called: its heading, the columns by which it is found, or the name of the file."""
+        if self.attachment:
+            return self.attachment.names[0]
         return self.heading[0] if self.heading else ", ".join(words[0] for words in self.columns)
 
 
@@ -175,6 +221,10 @@ class When:
     sender: Pattern | None = None
     headers: tuple[tuple[str, Pattern], ...] = ()
     jsonld: tuple[tuple[str, str], ...] = ()
+    json: tuple[tuple[str, str], ...] = ()
+    """Paths of names, and what stands there in one attached JSON file."""
+    attachment: tuple[str, ...] = ()
+    """Patterns of names: one of them is that of an attached file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,9 +268,16 @@ class Rule:
         return (*self.fields, self.occurred.field) if self.occurred else self.fields
 
     @property
+    def reads_files_only(self) -> bool:
+        """Say whether its values stand in attached files, so that the readable text is not what it reads."""
+        kinds = {source.kind for field in self.all_fields for source in field.sources}
+        reads_text = bool(kinds & {From.LABEL, From.REGEX}) or any(block.attachment is None for block in self.tables)
+        return not reads_text and (bool(self.tables) or From.JSON in kinds)
+
+    @property
     def all_events(self) -> tuple[EventSpec, ...]:
         """Return the events of the mail and of the rows of its tables."""
-        return (*self.events, *(event for block in self.tables for event in block.events))
+        return (*self.events, *(event for block in self.tables for event in block.all_events))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -3,21 +3,32 @@
 from collections.abc import Mapping
 from typing import Final
 
-from parsers.errors import RuleError
+from parsers.blocks import words_of
+from parsers.charset import codec_of
+from parsers.delimited import DELIMITERS
+from parsers.errors import RuleError, nearest
 from parsers.eventnodes import EventReader
 from parsers.fieldnodes import NAMES_GIVEN, ROW_SOURCES, FieldReader
 from parsers.nodes import NodeReader
-from parsers.pattern import LinePatterns
-from parsers.rule import EventSpec, Field, ListBlock, Rule, TableBlock, Type, When
+from parsers.pattern import LinePatterns, Pattern
+from parsers.rule import Attachment, Case, EventSpec, Field, ListBlock, Rule, TableBlock, Type, When
+from parsers.text import label_key
 from parsers.yamltree import Items, Node
 
 RULE_KEYS: Final = (
     "id", "when", "fields", "identity", "occurrence", "occurred", "each", "events", "ignore", "ignore_lines", "limits",
 )  # fmt: skip
-WHEN_KEYS: Final = ("subject", "body", "not", "from", "header", "jsonld")
-TABLE_KEYS: Final = ("table", "empty", "skip", "fields", "events")
+WHEN_KEYS: Final = ("subject", "body", "not", "from", "header", "attachment", "json", "jsonld")
+TABLE_KEYS: Final = ("table", "attachment", "empty", "skip", "needs", "fields", "events", "cases")
+ATTACHMENT_KEYS: Final = (
+    "name", "encoding", "delimiter", "header_row", "columns", "fill_down", "skip", "sheet", "group_rows",
+    "may_be_empty",
+)  # fmt: skip
 PLACE_KEYS: Final = ("heading", "columns")
+CASE_KEYS: Final = ("where", "events", "ignore")
 LIST_KEYS: Final = ("list", "as")
+ENCODINGS: Final = ("utf-8-sig", "windows-1252", "utf-8", "iso-8859-1", "utf-16")
+"""The encodings of most files; the first two are tried where a rule names none."""
 _MAX_FLIPS: Final = 100
 
 
@@ -91,9 +102,13 @@ class RuleReader(NodeReader):
         return tuple(self._table(block, keys, fields) for block, keys in found), None
 
     def _table(self, node: Node, keys: Mapping[str, Node], fields: tuple[Field, ...]) -> TableBlock:
-        for key in ("table", "fields", "events"):
-            if key not in keys:
-                self.fault(node, f"`each` needs the key `{key}`" + (" or `list`" if key == "table" else ""))
+        """Return a table of the readable text, or an attached file."""
+        if ("table" in keys) == ("attachment" in keys):
+            self.fault(node, "`each` needs the key `table`, `attachment` or `list`")
+        if "fields" not in keys:
+            self.fault(node, "`each` needs the key `fields`")
+        if ("events" in keys) == ("cases" in keys):
+            self.fault(node, "`each` needs either `events` or `cases`")
         if "as" in keys:
             self.fault(keys["as"], "`as` names the items of a `list`")
         place = self.table(keys.get("table"), PLACE_KEYS, "table")
@@ -109,14 +124,113 @@ class RuleReader(NodeReader):
             if row.type is Type.LIST:
                 self.fault(keys["fields"], f"`{row.name}` is a list, which a row does not go through", row.name)
         types = {**mails, **{row.name: row.type for row in rows}}
+        named = {row.name: row for row in rows}
+        attachment, skip = self._attachment(keys["attachment"], rows) if "attachment" in keys else (None, ())
+        for key in ("empty", "skip") if attachment else ():
+            if key in keys:
+                self.fault(
+                    keys[key], f"`{key}` stands beside a `table`; an attached file has `may_be_empty` and `skip`"
+                )
         return TableBlock(
             line=node.line,
             heading=heading,
             columns=tuple((column,) for column in columns),
+            attachment=attachment,
             empty=self.texts(keys.get("empty"), "a word for an empty table"),
-            skip=self.patterns(keys.get("skip"), "skip"),
+            skip=skip or self.patterns(keys.get("skip"), "skip"),
+            needs=tuple(name for name in self._names(keys.get("needs"), named) if name),
             fields=rows,
             events=self._all_events(keys.get("events"), types, listed=False),
+            cases=self._cases(keys.get("cases"), named, types),
+        )
+
+    def _names(self, node: Node | None, known: Mapping[str, Field]) -> list[str]:
+        """Return names of fields that a row may lack."""
+        for name in self.texts(node, "field"):
+            if node is not None and name in known and not known[name].optional:
+                self.fault(node, f"`{name}` is no optional field, so that no row lacks it", name)
+        return self.each(node, lambda item: self.word(item, known, "field", ""))
+
+    def _cases(self, node: Node | None, rows: Mapping[str, Field], types: Mapping[str, Type]) -> tuple[Case, ...]:
+        """Return what rows say by a word that they hold; all cases of a table look at one field."""
+        found = self.each(node, lambda item: self._case(item, rows, types))
+        if node is not None and len({case.field for case in found if case.field}) > 1:
+            self.fault(node, "all cases of a table look at the same field")
+        words = [word.casefold() for case in found for word in case.words]
+        if node is not None and len(set(words)) < len(words):
+            self.fault(node, "a word stands in more than one case")
+        return tuple(found)
+
+    def _case(self, node: Node, rows: Mapping[str, Field], types: Mapping[str, Type]) -> Case:
+        keys = self.table(node, CASE_KEYS, "a case")
+        where = self.table(keys.get("where"), None, "where")
+        if len(where) != 1 or ("events" in keys) == ("ignore" in keys):
+            self.fault(node, "a case has `where: {field: [words]}`, and either `events` or `ignore`")
+            return Case(field="", words=(), events=())
+        ((name, words),) = where.items()
+        if name not in rows:
+            self.fault(keys["where"], f"unknown field `{name}`", name, nearest(name, rows))
+        elif rows[name].type is not Type.TEXT or rows[name].optional:
+            self.fault(keys["where"], f"`where` looks at a text that no row lacks, and `{name}` is none", name)
+        self.text(keys.get("ignore"), "the reason to ignore")
+        events = self._all_events(keys.get("events"), types, listed=False)
+        return Case(field=name, words=self.texts(words, "a word"), events=events)
+
+    def _attachment(self, node: Node, rows: tuple[Field, ...]) -> tuple[Attachment, tuple[Pattern, ...]]:
+        """Return an attached file and how it is set, and the patterns of rows that say nothing of a unit."""
+        keys = self.table(node, ATTACHMENT_KEYS, "attachment")
+        names = self.texts(keys.get("name"), "the name of a file")
+        if not names:
+            self.fault(node, "an attached file is found by its `name`, such as `*.csv`")
+        columns = self.texts(keys.get("columns"), "a column")
+        header = self.text(keys.get("header_row"), "header_row") or ("none" if columns else "auto")
+        if header not in ("auto", "none") and not (header.isdecimal() and header.isascii() and 0 < int(header) < 1000):
+            self.fault(keys["header_row"], "header_row is `auto`, `none` or the number of a row", header)
+            header = "auto"
+        if header == "none" and not columns:
+            self.fault(node, "a file without a row of headings needs `columns`, in their order")
+        if columns and header.isdecimal():
+            self.fault(keys["columns"], "`columns` is for a file without a row of headings")
+        known = {label_key(column) for column in columns}
+        if columns and len(known) < len(columns):
+            self.fault(keys["columns"], "a column stands twice")
+        wanted = [
+            *(words_of(row) for row in rows),
+            *((word,) for word in self.texts(keys.get("fill_down"), "a column")),
+        ]
+        for words in wanted if columns else ():
+            if words and not known & {label_key(word) for word in words}:
+                self.fault(
+                    keys["columns"], f"`columns` lacks the column `{words[0]}`", words[0], nearest(words[0], columns)
+                )
+        attachment = Attachment(
+            names=names or ("",),
+            encodings=self._encodings(keys.get("encoding")),
+            delimiters=self._delimiters(keys.get("delimiter")),
+            has_header=header != "none",
+            header_row=int(header) if header.isdecimal() else None,
+            columns=columns,
+            fill_down=self.texts(keys.get("fill_down"), "a column"),
+            sheet=self.text(keys.get("sheet"), "a sheet"),
+            group_rows=self.flag(keys.get("group_rows"), "group_rows"),
+            may_be_empty=self.flag(keys.get("may_be_empty"), "may_be_empty"),
+        )
+        return attachment, self.patterns(keys.get("skip"), "skip")
+
+    def _encodings(self, node: Node | None) -> tuple[str, ...]:
+        found = self.texts(node, "an encoding")
+        for label in found:
+            if node is not None and codec_of(label) is None:
+                self.fault(node, f"unknown encoding `{label}`", label, nearest(label, ENCODINGS))
+        return found or ENCODINGS[:2]
+
+    def _delimiters(self, node: Node | None) -> tuple[str, ...]:
+        found = self.texts(node, "a delimiter")
+        for text in found:
+            if node is not None and text not in ("tab", *DELIMITERS):
+                self.fault(node, "a delimiter is one of `,`, `;`, `|` and tab", text)
+        return (
+            tuple("\t" if text == "tab" else text for text in found if text in ("tab", *DELIMITERS)) or DELIMITERS[:3]
         )
 
     def _list(self, node: Node, keys: Mapping[str, Node], fields: tuple[Field, ...]) -> ListBlock | None:
@@ -165,8 +279,12 @@ class RuleReader(NodeReader):
             absent=self.patterns(keys.get("not"), "not"),
             sender=self.pattern(keys.get("from"), "from"),
             headers=tuple(headers),
-            jsonld=tuple(
-                (name, self.text(value, "a JSON-LD value"))
-                for name, value in self.table(keys.get("jsonld"), None, "jsonld").items()
-            ),
+            jsonld=self._stated(keys.get("jsonld"), "jsonld"),
+            json=self._stated(keys.get("json"), "json"),
+            attachment=self.texts(keys.get("attachment"), "the name of a file"),
+        )
+
+    def _stated(self, node: Node | None, what: str) -> tuple[tuple[str, str], ...]:
+        return tuple(
+            (name, self.text(value, f"a value of {what}")) for name, value in self.table(node, None, what).items()
         )

@@ -6,55 +6,15 @@ mail, since a row left out is a unit misread.
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple, NoReturn
 
+from parsers.blocks import MAX_COLUMNS, NOWHERE, BlockReader, Cell, Row, Table, needed, places_of
 from parsers.errors import Incomplete, Invalid, nearest
-from parsers.rule import Field, From, Rule, TableBlock
+from parsers.rule import Rule, TableBlock
 from parsers.text import Line, label_key, label_keys, normal
 
-MAX_COLUMNS = 100
 _RULER = re.compile(r"[-=+_|:· \t]+")
 """A line that only draws: below the headings of a plain text's table, or around it."""
 _WORDS = re.compile(r"[^ ]+(?: [^ ]+)*")
-_NOWHERE = (-1, -1)
-
-
-class Cell(NamedTuple):
-    """One cell of a row."""
-
-    text: str
-    start: int
-    """Where it stands in the line of the readable text."""
-    span: tuple[int, int] = _NOWHERE
-    """Where a plain text that is set in columns has it; (-1, -1) where a tab, a bar or HTML parts the cells."""
-
-
-class Row(NamedTuple):
-    """One row of a table."""
-
-    line: int
-    number: int
-    """Which row of its table it is, from 1."""
-    cells: tuple[Cell, ...]
-
-
-class Table(NamedTuple):
-    """One table of a mail, as a block of the rule names it."""
-
-    block: TableBlock
-    line: int
-    """The line of its heading, or that of its columns where it has none."""
-    header_line: int
-    """The line of its columns; 0 where the mail says that there are no rows, and gives no columns."""
-    columns: tuple[str, ...]
-    """The headings of its columns, as they are written."""
-    rows: tuple[Row, ...]
-    lines: frozenset[int]
-    """Every line that belongs to it."""
-
-    def place(self, row: Row) -> str:
-        """Return a row in words."""
-        return f"row {row.number} of `{self.block.title}` (line {row.line})"
 
 
 def read_tables(lines: Sequence[Line], rule: Rule, noise: Collection[int]) -> Iterator[Table]:
@@ -64,10 +24,11 @@ def read_tables(lines: Sequence[Line], rule: Rule, noise: Collection[int]) -> It
     what might be a table or row, but is not set as one.
     """
     keys = label_keys([line.text for line in lines])
-    heads = sorted((_start(block, keys, lines, rule), place) for place, block in enumerate(rule.tables))
-    ends = [line - 1 for line, _ in heads[1:]] + [len(lines)]
-    for (line, place), end in zip(heads, ends, strict=True):
-        yield _Reader(lines, keys, rule, noise, rule.tables[place], range(line, end + 1)).table()
+    blocks = [block for block in rule.tables if block.attachment is None]
+    heads = sorted((_start(block, keys, lines, rule), place) for place, block in enumerate(blocks))
+    ends = [*(line - 1 for line, _ in heads[1:]), len(lines)]
+    for (line, place), end in zip(heads, ends, strict=False):
+        yield _Reader(lines, keys, rule, noise, blocks[place], range(line, end + 1)).table()
 
 
 def _start(block: TableBlock, keys: Sequence[str], lines: Sequence[Line], rule: Rule) -> int:
@@ -114,7 +75,7 @@ def _heading(block: TableBlock, keys: Sequence[str], lines: Sequence[Line], rule
     return found[0]
 
 
-class _Reader:
+class _Reader(BlockReader):
     """Reads one table: the lines between its heading and the next one."""
 
     def __init__(
@@ -126,37 +87,35 @@ class _Reader:
         block: TableBlock,
         part: range,
     ) -> None:
+        super().__init__(rule, block)
         self._lines = lines
         self._keys = keys
-        self._rule = rule
         self._noise = noise
-        self._block = block
         self._first = part.start
         self._below = part[1:] if block.heading else part
-        self._named = f"`{block.title}`"
         self._known = {part.start}
 
     def table(self) -> Table:
         empty = self._empty_line()
         first = next((number for number in self._below if not self._is_passed_over(number)), None)
         if first is None:
-            self._incomplete(f"below the heading {self._named} stands neither a table nor a word that it is empty")
+            self.incomplete(f"below the heading {self.named} stands neither a table nor a word that it is empty")
         if first == empty:
             self._no_columns_below(empty)
             return self._made(0, (), ())
         columns = self._cells(first)
         if len(columns) < 2:
-            self._incomplete(
-                f"line {first} stands between the heading {self._named} and its columns "
+            self.incomplete(
+                f"line {first} stands between the heading {self.named} and its columns "
                 "(list it under `ignore_lines` if it says nothing)"
             )
-        self._check_columns(columns, first)
+        self.check_columns([cell.text for cell in columns], f"line {first}")
         self._known.add(first)
         rows = self._rows(first, columns, empty)
         if empty and rows:
-            self._invalid(f"{self._named} says that it is empty (line {empty}), and has rows")
+            self.invalid(f"{self.named} says that it is empty (line {empty}), and has rows")
         if not empty and not rows:
-            self._incomplete(f"{self._named} has neither rows nor a word that there are none")
+            self.incomplete(f"{self.named} has neither rows nor a word that there are none")
         return self._made(first, tuple(cell.text for cell in columns), rows)
 
     def _cells(self, number: int) -> tuple[Cell, ...]:
@@ -170,11 +129,11 @@ class _Reader:
         return is_ruler or number in self._noise
 
     def _made(self, header: int, columns: tuple[str, ...], rows: tuple[Row, ...]) -> Table:
-        return Table(self._block, self._first, header, columns, rows, frozenset(self._known))
+        return Table(self.block, self._first, header, columns, rows, frozenset(self._known))
 
     def _empty_line(self) -> int:
         """Return the line that says that there are no rows; 0 without one."""
-        wanted = {label_key(word) for word in self._block.empty}
+        wanted = {label_key(word) for word in self.block.empty}
         found = next((number for number in self._below if self._keys[number - 1] in wanted), 0)
         if found:
             self._known.add(found)
@@ -183,21 +142,9 @@ class _Reader:
     def _no_columns_below(self, empty: int) -> None:
         """Raise Invalid where the columns of the table stand below the word that it is empty."""
         for number in self._below:
-            cells = self._cells(number)
-            if len(cells) > 1 and all(_places(field, cells) for field in _needed(self._block)):
-                self._invalid(f"{self._named} says that it is empty (line {empty}), and has columns in line {number}")
-
-    def _check_columns(self, columns: tuple[Cell, ...], header: int) -> None:
-        """Raise for a column that is missing, or stands twice."""
-        for field in self._block.fields:
-            found = _places(field, columns)
-            words = " or ".join(f"`{word}`" for word in _words(field))
-            if len(found) > 1:
-                self._invalid(f"{self._named} has more than one column {words} (line {header})", field.name)
-            if not found and field in _needed(self._block):
-                near = nearest(label_key(_words(field)[0]), [label_key(cell.text) for cell in columns])
-                seen = f", nearest column seen: `{near}`" if near else ""
-                self._incomplete(f"{self._named} has no column {words} (line {header}){seen}", field.name)
+            titles = [cell.text for cell in self._cells(number)]
+            if len(titles) > 1 and all(places_of(field, titles) for field in needed(self.block)):
+                self.invalid(f"{self.named} says that it is empty (line {empty}), and has columns in line {number}")
 
     def _rows(self, header: int, columns: tuple[Cell, ...], empty: int) -> tuple[Row, ...]:
         """Return the rows, and see that nothing below them may be one more."""
@@ -208,7 +155,7 @@ class _Reader:
         for number in range(header + 1, self._below.stop):
             line = self._lines[number - 1]
             cells = _cells(line)
-            if number == empty or _RULER.fullmatch(line.text) or self._is_skipped(line):
+            if number == empty or _RULER.fullmatch(line.text) or self.is_skipped(line.text):
                 self._known.add(number)
             elif ended or (line.gap and len(cells) != len(columns)):
                 ended = True
@@ -221,17 +168,14 @@ class _Reader:
                 rows.append(self._row(number, len(rows) + 1, line, cells, columns))
         return tuple(rows)
 
-    def _is_skipped(self, line: Line) -> bool:
-        return any(pattern.found(line.text) for pattern in self._block.skip)
-
     def _row(self, number: int, place: int, line: Line, cells: tuple[Cell, ...], columns: tuple[Cell, ...]) -> Row:
-        where = f"row {place} of {self._named} (line {number})"
+        where = f"row {place} of {self.named} (line {number})"
         if line.gap:
-            self._invalid(f"{where} stands below a gap, so that it may be of another table")
+            self.invalid(f"{where} stands below a gap, so that it may be of another table")
         if len(cells) != len(columns):
-            self._invalid(f"{where} has another number of cells than there are columns: {len(cells)}, {len(columns)}")
+            self.invalid(f"{where} has another number of cells than there are columns: {len(cells)}, {len(columns)}")
         if not _aligned(cells, columns):
-            self._invalid(f"{where} is not set below the headings of its columns")
+            self.invalid(f"{where} is not set below the headings of its columns")
         self._known.add(number)
         return Row(number, place, cells)
 
@@ -242,42 +186,12 @@ class _Reader:
         if number in self._noise:
             return
         if line.apart > head.apart or len(cells) == len(columns):
-            self._invalid(f"line {number}, below the rows of {self._named}, may be one more row")
-
-    def _invalid(self, why: str, *fields: str) -> NoReturn:
-        raise Invalid(f"{self._rule.name}: {why}: read the mail and enter the events by hand", fields)
-
-    def _incomplete(self, why: str, *fields: str) -> NoReturn:
-        raise Incomplete(
-            f"{self._rule.name}: {why}: if the wording changed, add it to the rule "
-            f"({self._rule.file}:{self._block.line}) and retry",
-            fields,
-        )
-
-
-def place_of(field: Field, table: Table) -> int | None:
-    """Return the place of a field's column; None where the table has none."""
-    wanted = {label_key(word) for word in _words(field)}
-    return next((place for place, text in enumerate(table.columns) if label_key(text) in wanted), None)
-
-
-def _words(field: Field) -> tuple[str, ...]:
-    return tuple(word for source in field.sources if source.kind is From.COLUMN for word in source.words)
-
-
-def _needed(block: TableBlock) -> list[Field]:
-    return [field for field in block.fields if _words(field) and not field.optional and field.default is None]
-
-
-def _places(field: Field, columns: Sequence[Cell]) -> list[int]:
-    """Return the places of the columns that a field names."""
-    wanted = {label_key(word) for word in _words(field)}
-    return [place for place, cell in enumerate(columns) if label_key(cell.text) in wanted]
+            self.invalid(f"line {number}, below the rows of {self.named}, may be one more row")
 
 
 def _cells(line: Line) -> tuple[Cell, ...]:
     """Return the cells of a line as a table has them, empty ones too."""
-    pieces = plain_cells(line.raw) if line.raw else [(text, _NOWHERE) for text in line.cells]
+    pieces = plain_cells(line.raw) if line.raw else [(text, NOWHERE) for text in line.cells]
     found: list[Cell] = []
     offset = 0
     for text, span in pieces[: MAX_COLUMNS + 1]:
@@ -290,19 +204,19 @@ def _cells(line: Line) -> tuple[Cell, ...]:
 def plain_cells(raw: str) -> list[tuple[str, tuple[int, int]]]:
     """Return the cells of a row of plain text: parted by tabs, else by bars, else by runs of spaces."""
     if "\t" in raw:
-        return [(normal(piece), _NOWHERE) for piece in raw.split("\t", MAX_COLUMNS)]
+        return [(normal(piece), NOWHERE) for piece in raw.split("\t", MAX_COLUMNS)]
     if "|" in raw:
         bare = raw.strip().removeprefix("|").removesuffix("|")
-        return [(normal(piece), _NOWHERE) for piece in bare.split("|", MAX_COLUMNS)]
+        return [(normal(piece), NOWHERE) for piece in bare.split("|", MAX_COLUMNS)]
     found = [(normal(match[0]), match.span()) for match in _WORDS.finditer(raw)]
-    return found if len(found) > 1 else [(text, _NOWHERE) for text, _ in found]
+    return found if len(found) > 1 else [(text, NOWHERE) for text, _ in found]
 
 
 def _aligned(cells: tuple[Cell, ...], columns: tuple[Cell, ...]) -> bool:
     """Say whether each cell of a row that is set in columns stands below its heading, and below no other."""
-    if all(cell.span == _NOWHERE for cell in (*cells, *columns)):
+    if all(cell.span == NOWHERE for cell in (*cells, *columns)):
         return True
-    if any(cell.span == _NOWHERE for cell in (*cells, *columns)):
+    if any(cell.span == NOWHERE for cell in (*cells, *columns)):
         return False
     ends = [column.span[1] for column in columns]
     starts = [column.span[0] for column in columns]

@@ -56,6 +56,7 @@ def of_extraction(mail: Mail, extraction: Extraction, values: Mapping[str, Value
             "source": str(one.source),
             "label": one.label[:MAX_LINE],
             "line": one.line,
+            **({"file": one.file[:MAX_LINE], "row": one.row} if one.file else {}),
             "start": one.start,
             "end": one.end,
             "text": str(one.raw)[:MAX_LINE],

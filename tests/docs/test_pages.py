@@ -16,7 +16,7 @@ from parsers.events import Kind
 from parsers.fieldnodes import FIELD_KEYS, OCCURRED_KEYS
 from parsers.load import OVERLAY_KEYS, PACK_KEYS
 from parsers.rule import From, Type
-from parsers.rulenodes import LIST_KEYS, PLACE_KEYS, RULE_KEYS, TABLE_KEYS, WHEN_KEYS
+from parsers.rulenodes import ATTACHMENT_KEYS, CASE_KEYS, LIST_KEYS, PLACE_KEYS, RULE_KEYS, TABLE_KEYS, WHEN_KEYS
 from tests.docs.pages import DOCS, PAGES, ROOT, anchors, blocks, code_spans, first_words, prose, read, rows, sections
 from worker.cli import main
 
@@ -236,6 +236,7 @@ def test_every_key_of_the_language_is_on_its_page() -> None:
         *FIELD_KEYS,
         *OCCURRED_KEYS,
     }
+    words |= {*ATTACHMENT_KEYS, *CASE_KEYS}
     words |= {*From, *Type, *Kind, *(key for keys in EVENT_KEYS.values() for key in keys)}
     assert len(words) > 60
     assert {str(word) for word in words} - told == set()

@@ -8,7 +8,18 @@ import pytest
 import parsers
 from parsers import Mailbox
 
-LIBRARIES = ("mailparser", "jinja2", "yaml", "re2", "selectolax", "worker", "pydantic", "click", "sqlalchemy")
+LIBRARIES = (
+    "mailparser",
+    "jinja2",
+    "yaml",
+    "re2",
+    "selectolax",
+    "openpyxl",
+    "worker",
+    "pydantic",
+    "click",
+    "sqlalchemy",
+)
 
 
 def loaded_after(statement: str) -> set[str]:

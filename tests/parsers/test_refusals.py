@@ -78,7 +78,7 @@ def test_the_good_file_loads_and_keeps_its_limit() -> None:
         (
             "{label: State}\n    each",
             "{column: State}\n    each",
-            "11:14: the field `state` needs exactly one of label, regex, subject, header, jsonld, const",
+            "11:14: the field `state` needs exactly one of label, regex, subject, header, jsonld, const, json",
         ),
         (
             "list: units",

@@ -1,0 +1,77 @@
+"""CSV files to rows of texts: encodings and delimiters that the rule lists, tried in their order."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from io import StringIO
+from typing import Final, NamedTuple
+
+from parsers.cell import CellValue
+from parsers.charset import decode_whole
+from parsers.errors import NotRead
+
+MAX_OCTETS: Final = 8 * 1024 * 1024
+MAX_ROWS: Final = 10_000
+MAX_COLUMNS: Final = 200
+DELIMITERS: Final = (",", ";", "\t", "|")
+
+
+class GridRow(NamedTuple):
+    """One row of a file, as it stands there."""
+
+    number: int
+    """The line of a CSV file on which it begins, or the row of a sheet; from 1."""
+    cells: tuple[CellValue, ...]
+
+
+class Grid(NamedTuple):
+    """The rows of a file, or of one sheet of it, in their order; those that are all empty are left out."""
+
+    rows: tuple[GridRow, ...]
+    sheet: str = ""
+    """The name of the sheet; empty of a CSV file."""
+    fault: str = ""
+    """Why it cannot be read so, and has no rows; empty where it can."""
+
+
+def read_delimited(octets: bytes, encodings: Iterable[str], delimiters: Iterable[str]) -> tuple[Grid, ...]:
+    """Return what a CSV file holds by each delimiter, in their order; raise NotRead where it is no text."""
+    encodings = tuple(encodings)
+    if len(octets) > MAX_OCTETS:
+        raise NotRead(f"it is longer than {MAX_OCTETS} octets")
+    text = decode_whole(octets, encodings)
+    if text is None:
+        raise NotRead(f"it is not a text in {' or '.join(encodings)}")
+    text, lines, named = _named_delimiter(text)
+    return tuple(_grid(text, delimiter, lines) for delimiter in ((named,) if named else delimiters))
+
+
+def _grid(text: str, delimiter: str, lines: int) -> Grid:
+    try:
+        return Grid(tuple(_rows(text, delimiter, lines)))
+    except NotRead as error:
+        return Grid((), fault=str(error))
+
+
+def _named_delimiter(text: str) -> tuple[str, int, str]:
+    """Return the text, how many lines were taken off it, and the delimiter that a first line ``sep=;`` names."""
+    first, _, rest = text.partition("\n")
+    name = first.rstrip("\r ")
+    if len(name) == 5 and name.startswith("sep=") and name[4] in DELIMITERS:
+        return rest, 1, name[4]
+    return text, 0, ""
+
+
+def _rows(text: str, delimiter: str, lines: int) -> Iterator[GridRow]:
+    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    begins = lines + 1
+    try:
+        for count, cells in enumerate(reader, 1):
+            if count > MAX_ROWS:
+                raise NotRead(f"it has more than {MAX_ROWS} rows")
+            if len(cells) > MAX_COLUMNS:
+                raise NotRead(f"line {begins} has more than {MAX_COLUMNS} cells")
+            if any(not cell.isspace() for cell in cells if cell):
+                yield GridRow(begins, tuple(cells))
+            begins = lines + reader.line_num + 1
+    except csv.Error as error:
+        raise NotRead(f"line {begins} is no row of a CSV file ({error})") from error

@@ -1,0 +1,184 @@
+"""Attached files as tables of a rule: where the headings stand, which rows count, what stands for an empty cell.
+
+As tables of the readable text, a file is read whole or not at all.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
+
+from parsers.blocks import BlockReader, Cell, Row, Table, needed, places_of, words_of
+from parsers.cell import CellValue, text_of
+from parsers.delimited import Grid, GridRow, read_delimited
+from parsers.errors import NotRead, Unreadable
+from parsers.files import File, Files
+from parsers.rule import Attachment, Rule, TableBlock
+from parsers.text import CELL, label_key, normal
+from parsers.workbook import is_workbook, read_workbook
+
+
+def read_sheets(files: Files, rule: Rule) -> Iterator[Table]:
+    """Yield the attached files that a rule goes through, in its order; raise Incomplete or Invalid."""
+    for block in rule.tables:
+        if block.attachment is not None:
+            yield _Reader(rule, block, block.attachment).table(files)
+
+
+class _Reader(BlockReader):
+    """Reads one attached file."""
+
+    def __init__(self, rule: Rule, block: TableBlock, attachment: Attachment) -> None:
+        super().__init__(rule, block)
+        self._attachment = attachment
+
+    def table(self, files: Files) -> Table:
+        file = self._file(files)
+        try:
+            grids = self._grids(file)
+            grid, header, titles = self._found([_normal(grid) for grid in grids])
+            rows = self._rows(grid, header, titles)
+        except (NotRead, Unreadable) as error:
+            self.invalid(f"{self.named} cannot be read: {error}")
+        if not rows and not self._attachment.may_be_empty:
+            self.incomplete(f"{self.named} has no rows")
+        name = f"{file.name} [{grid.sheet}]" if grid.sheet else file.name
+        return Table(self.block, 0, header, titles, rows, frozenset(), name)
+
+    # -- the file ------------------------------------------------------------------------------------------------
+
+    def _file(self, files: Files) -> File:
+        found = files.named(self._attachment.names)
+        if len(found) > 1:
+            self.invalid(f"the mail has {len(found)} attached files {self.named}")
+        if not found:
+            self.incomplete(f"the mail has no attached file {self.named}")
+        return found[0]
+
+    def _grids(self, file: File) -> tuple[Grid, ...]:
+        octets = file.read()
+        if is_workbook(octets):
+            return read_workbook(octets, self._attachment.sheet)
+        return read_delimited(octets, self._attachment.encodings, self._attachment.delimiters)
+
+    # -- the headings --------------------------------------------------------------------------------------------
+
+    def _found(self, grids: Sequence[Grid]) -> tuple[Grid, int, tuple[str, ...]]:
+        """Return the sheet, or the reading by one delimiter, that has the columns; their row; and their headings."""
+        by_header = [(grid, row) for grid in grids if (row := self._header(grid)) is not None]
+        if by_header:
+            if by_header[0][0].sheet and len(by_header) > 1:
+                self.invalid(f"{self.named} has {len(by_header)} sheets with these columns: name one by `sheet`")
+            grid, row = by_header[0]
+            titles = _texts(row)
+            self.check_columns(titles, f"row {row.number}")
+            self._check_filled(titles, row.number)
+            return grid, row.number, titles
+        self._check_renamed(grids)
+        columns = self._attachment.columns
+        fitting = [grid for grid in grids if columns and any(len(row.cells) == len(columns) for row in grid.rows)]
+        if not fitting:
+            self._no_header(grids)
+        if fitting[0].sheet and len(fitting) > 1:
+            self.invalid(f"{self.named} has {len(fitting)} sheets of so many columns: name one by `sheet`")
+        return fitting[0], 0, columns
+
+    def _header(self, grid: Grid) -> GridRow | None:
+        """Return the row of the headings: the one that the rule names, or the first one that has all that are needed.
+
+        None where there is none, and where the rule names the columns by their places only.
+        """
+        if self._attachment.header_row is not None:
+            return next((row for row in grid.rows if row.number == self._attachment.header_row), None)
+        wanted = needed(self.block)
+        if not self._attachment.has_header or not wanted:
+            return None
+        return next((row for row in grid.rows if all(places_of(field, _texts(row)) for field in wanted)), None)
+
+    def _check_filled(self, titles: Sequence[str], number: int) -> None:
+        known = {label_key(title) for title in titles}
+        for word in self._attachment.fill_down:
+            if label_key(word) not in known:
+                self.incomplete(f"{self.named} has no column `{word}`, which is filled down (row {number})")
+
+    def _check_renamed(self, grids: Sequence[Grid]) -> None:
+        """Raise Incomplete where a row has some headings and lacks others, naming what it lacks."""
+        wanted = needed(self.block) if self._attachment.has_header else []
+        best, most = None, 0
+        for row in (row for grid in grids for row in grid.rows):
+            count = sum(bool(places_of(field, _texts(row))) for field in wanted)
+            best, most = (row, count) if count > most else (best, most)
+        if best is not None:
+            self.check_columns(_texts(best), f"row {best.number}")
+
+    def _no_header(self, grids: Sequence[Grid]) -> NoReturn:
+        """Raise Invalid for a file that no delimiter makes readable, else Incomplete."""
+        fault = next((grid.fault for grid in grids if grid.fault), "")
+        if fault:
+            raise NotRead(fault)
+        if self._attachment.columns:
+            self.incomplete(f"{self.named} has no row of {len(self._attachment.columns)} cells")
+        if self._attachment.header_row:
+            self.incomplete(f"{self.named} has no row {self._attachment.header_row}")
+        words = ", ".join(f"`{words_of(field)[0]}`" for field in needed(self.block))
+        self.incomplete(f"{self.named} has no row with the columns {words}")
+
+    # -- the rows ------------------------------------------------------------------------------------------------
+
+    def _rows(self, grid: Grid, header: int, titles: tuple[str, ...]) -> tuple[Row, ...]:
+        """Return the rows below the headings, without those that say nothing of a unit."""
+        rows: list[Row] = []
+        filled = {label_key(word) for word in self._attachment.fill_down}
+        places = [place for place, title in enumerate(titles) if label_key(title) in filled]
+        last: dict[int, CellValue] = {}
+        keys = [label_key(title) for title in titles]
+        for row in grid.rows:
+            texts = _texts(row)
+            if row.number <= header or self.is_skipped(CELL.join(texts).strip()):
+                continue
+            if [label_key(text) for text in texts] == keys[: len(texts)] and len(texts) == len([k for k in keys if k]):
+                continue  # the headings again, as on a new page
+            told = [place for place, text in enumerate(texts) if text]
+            if self._attachment.group_rows and told == [0] and len(titles) > 1:
+                continue
+            last |= {place: row.cells[place] for place in places if place in told}
+            if told and all(place in places for place in told):
+                continue  # it only heads a group
+            rows.append(self._row(row, len(rows) + 1, titles, last, is_sheet=bool(grid.sheet), by_place=not header))
+        return tuple(rows)
+
+    def _row(
+        self,
+        row: GridRow,
+        number: int,
+        titles: tuple[str, ...],
+        last: dict[int, CellValue],
+        *,
+        is_sheet: bool,
+        by_place: bool,
+    ) -> Row:
+        cells = list(row.cells[: len(titles)])
+        beyond = any(cell != "" for cell in row.cells[len(titles) :])
+        if (beyond and (by_place or not is_sheet)) or (len(cells) < len(titles) and not is_sheet):
+            self.invalid(
+                f"row {row.number} of {self.named} has another number of cells than there are columns: "
+                f"{len(row.cells)}, {len(titles)}"
+            )
+        cells += [""] * (len(titles) - len(cells))
+        made = [last.get(place, "") if cell == "" else cell for place, cell in enumerate(cells)]
+        return Row(row.number, number, tuple(Cell(text_of(value), value=_typed(value)) for value in made))
+
+
+def _normal(grid: Grid) -> Grid:
+    """Return a grid with its texts in the normal form."""
+    rows = [
+        GridRow(row.number, tuple([normal(cell) if isinstance(cell, str) else cell for cell in row.cells]))
+        for row in grid.rows
+    ]
+    return grid._replace(rows=tuple(row for row in rows if any(cell != "" for cell in row.cells)))
+
+
+def _texts(row: GridRow) -> tuple[str, ...]:
+    return tuple([text_of(cell) for cell in row.cells])
+
+
+def _typed(value: CellValue) -> CellValue:
+    return "" if isinstance(value, str) else value
