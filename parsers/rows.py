@@ -1,5 +1,6 @@
 """Rows of a mail's tables and items of its lists: for each one its values, and the events to make of them."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -34,7 +35,7 @@ class Part:
     is_report: bool = False
     """Whether it is a row of an attached file, which says of no unit two things at once."""
     is_single: bool = True
-    """Whether the list has exactly one item."""
+    """Whether the list has exactly one item, or the account of a row exactly one row."""
 
 
 def parts_of(mail: Mail, rule: Rule, pack: Pack, values: Values, extraction: Extraction) -> tuple[Part, ...]:
@@ -63,12 +64,17 @@ def _of_tables(mail: Mail, rule: Rule, pack: Pack, values: Values, extraction: E
         places = [(field, place_of(field, table)) for field in table.block.fields]
         columns = {field.name: table.columns[place] for field, place in places if place is not None}
         told_in = label_key(table.block.title)
-        for row in table.rows:
-            found = {
+        told = [
+            {
                 field.name: value
                 for field, place in places
                 for value in _cell_value(field, place, row, table, rule, pack, extraction)
             }
+            for row in table.rows
+        ]
+        account = table.block.account
+        rows_of = Counter(found.get(account) for found in told)
+        for row, found in zip(table.rows, told, strict=True):
             if any(name not in found for name in table.block.needs):
                 continue
             yield Part(
@@ -79,6 +85,7 @@ def _of_tables(mail: Mail, rule: Rule, pack: Pack, values: Values, extraction: E
                 columns=columns,
                 is_row=True,
                 is_report=bool(table.file),
+                is_single=not account or (account in found and rows_of[found[account]] == 1),
             )
 
 

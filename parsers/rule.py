@@ -184,6 +184,8 @@ class TableBlock:
     """What marks a row that says nothing of a unit, such as a total."""
     needs: tuple[str, ...] = ()
     """Fields without which a row says nothing of a unit."""
+    account: str = ""
+    """The field that tells whose account a row is of; empty where each row is of its own."""
     fields: tuple[Field, ...]
     events: tuple[EventSpec, ...] = ()
     """What every row says; none where that depends on a word of the row."""

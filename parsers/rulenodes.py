@@ -19,7 +19,7 @@ RULE_KEYS: Final = (
     "id", "when", "fields", "identity", "occurrence", "occurred", "each", "events", "ignore", "ignore_lines", "limits",
 )  # fmt: skip
 WHEN_KEYS: Final = ("subject", "body", "not", "from", "header", "attachment", "json", "jsonld")
-TABLE_KEYS: Final = ("table", "attachment", "empty", "skip", "needs", "fields", "events", "cases")
+TABLE_KEYS: Final = ("table", "attachment", "empty", "skip", "needs", "account", "fields", "events", "cases")
 ATTACHMENT_KEYS: Final = (
     "name", "encoding", "delimiter", "header_row", "columns", "fill_down", "skip", "sheet", "group_rows",
     "may_be_empty",
@@ -140,7 +140,8 @@ class RuleReader(NodeReader):
             skip=skip or self.patterns(keys.get("skip"), "skip"),
             needs=tuple(name for name in self._names(keys.get("needs"), named) if name),
             fields=rows,
-            events=self._all_events(keys.get("events"), types, listed=False),
+            account=self.word(keys.get("account"), named, "field", ""),
+            events=self._all_events(keys.get("events"), types, listed="account" in keys),
             cases=self._cases(keys.get("cases"), named, types),
         )
 
