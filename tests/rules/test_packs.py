@@ -67,6 +67,9 @@ def test_every_field_is_used(rules: RuleSet) -> None:
         for rule in pack.rules:
             used = set(rule.identity).union(*(event.names for event in rule.all_events))
             used |= {rule.listed.field} if rule.listed else set()
+            used = used.union(
+                *({block.account, *block.needs, *(case.field for case in block.cases)} for block in rule.tables)
+            )
             rows = {field.name for block in rule.tables for field in block.fields}
             assert {field.name for field in rule.fields} | rows <= used, rule.name
 
