@@ -47,7 +47,7 @@ def read_workbook(octets: bytes, sheet: str = "") -> tuple[Grid, ...]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of features that it drops when it saves, and of dates that are none
             return tuple(_grids(octets, sheet, measured))
-    except NotRead:
+    except (NotRead, ImportError):
         raise
     except Exception as error:  # openpyxl raises whatever a broken file leads it to
         raise NotRead("it is a broken spreadsheet") from error
