@@ -91,7 +91,7 @@ async def run_up(
             ports: dict[str, Any] = {**tokens}
             app = web_app(runtime, **tokens)
             ports["web"] = await stack.enter_async_context(_web(settings.web.listen, app))
-            ports["smtp"] = await stack.enter_async_context(_receiving(runtime))
+            ports["smtp"] = await stack.enter_async_context(receiving(runtime))
             await stack.enter_async_context(_working(runtime))
             await stack.enter_async_context(_sweeping(runtime))
             _announce(ports, ready_file, say)
@@ -110,7 +110,7 @@ async def run_receive(settings: Settings, *, ready_file: Path | None = None) -> 
     async with contextlib.AsyncExitStack() as stack:
         ports: dict[str, Any] = {}
         await _health(stack, runtime)
-        ports["smtp"] = await stack.enter_async_context(_receiving(runtime))
+        ports["smtp"] = await stack.enter_async_context(receiving(runtime))
         _announce(ports, ready_file)
         await _until_told(runtime)
     runtime.close()
@@ -177,7 +177,7 @@ def _check_store(runtime: Runtime) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _receiving(runtime: Runtime) -> AsyncIterator[str]:
+async def receiving(runtime: Runtime) -> AsyncIterator[str]:
     """Receive mail; yield the first address that listens."""
     settings = runtime.settings.smtp
     postmaster = SimpleNamespace(address=POSTMASTER)

@@ -30,6 +30,7 @@ NEEDED = (
     "flow",
     "kiss-api",
     "operations",
+    "pytest",
     "quirks",
     "reconcile",
     "rules",
