@@ -41,7 +41,7 @@ _COMMANDS = {
     "reconcile": "reconciling",
     "replay": "mending",
     "resume": "acting",
-    "rules": "rulesets",
+    "rules": "rulework",
     "send": "sending",
     "serve": "processes",
     "standin": "standin",

@@ -202,28 +202,3 @@ def rules_list(settings: Settings, as_json: bool) -> None:
         print_json(rows)
     else:
         print_rows(rows, ("rule", "gives", "senders"), empty="no rules")
-
-
-@rules.command("test")
-@click.argument("pack", required=False)
-@click.option("--fixtures", type=click.Path(path_type=Path), help="The folder of fixtures.")
-@command()
-def rules_test(settings: Settings, pack: str | None, fixtures: Path | None, as_json: bool) -> None:
-    """Read every fixture and compare with what its .expected.json says."""
-    from worker.fixtures import FIXTURES, check_fixture, find_fixtures
-
-    folder = fixtures or FIXTURES
-    found = saved_rules(settings)
-    results = [check_fixture(path, found) for path in find_fixtures(folder, pack)]
-    if not results:
-        raise ConfigError(f"no fixture in {folder}{'/' + pack if pack else ''}: a test that tests nothing is no test")
-    failed = [result for result in results if result["differences"]]
-    if as_json:
-        print_json({"fixtures": len(results), "failed": failed})
-    else:
-        for result in failed:
-            click.echo(click.style("FAILED ", fg="red") + result["file"])
-            for line in result["differences"]:
-                click.echo(f"  {line}")
-        click.echo(f"{len(results) - len(failed)} of {len(results)} fixtures read as expected")
-    raise click.exceptions.Exit(1 if failed else DONE)
