@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from parsers import RuleErrors, RuleSet, load_rules
-from worker.cli.common import DONE, NOT_DONE, command, print_json
+from worker.cli.common import DONE, NOT_DONE, command, print_json, told
 from worker.cli.reading import saved_rules
 from worker.cli.rulesets import rules
 from worker.fixtures import FIXTURES, BadExpectation, check_fixture, find_fixtures
@@ -110,3 +110,17 @@ def _watch(settings: Settings, folder: Path, pack: str | None, paths: tuple[Path
     except KeyboardInterrupt:
         click.echo()
     return code
+
+
+@rules.command("init")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--pack", default="harbor", show_default=True, help="What the pack is called.")
+@click.option("--sender", help="The domain that its mails come from; PACK.example without it.")
+def rules_init(folder: Path, pack: str, sender: str | None) -> None:
+    """Write a repository of rules of one's own: a pack, a mail with its expectation, and its tests."""
+    from worker.rulefolder import make_folder
+
+    with told():
+        for path in make_folder(folder, pack=pack, sender=sender or f"{pack}.example"):
+            click.echo(f"wrote {path}")
+    click.echo(f"Next: cd {folder} && python -m pytest")
