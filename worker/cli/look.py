@@ -7,6 +7,7 @@ import click
 from worker import actions, views
 from worker.cli.common import actor, command, open_runtime, print_json, print_rows, report, ring
 from worker.cli.events import limit_option, print_event, query_of, reason_option
+from worker.cli.fixturing import to_fixture
 from worker.cli.unitmaps import rename, unit_map
 from worker.settings import Settings
 
@@ -14,6 +15,9 @@ from worker.settings import Settings
 @click.group()
 def mail() -> None:
     """Look at mails, and move those that are held."""
+
+
+mail.add_command(to_fixture)
 
 
 @mail.command("list")

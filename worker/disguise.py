@@ -1,0 +1,166 @@
+"""Disguise texts: values, names, numbers and links become invented ones of the same shape, the same everywhere.
+
+Pure. What a value becomes follows from the seed and the value alone, so one mail is disguised alike in subject, text,
+HTML and attached files, and two mails with one seed agree.
+"""
+
+import datetime as dt
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+
+from parsers.convert import DateFormat
+from worker.shifting import shift_date
+
+_URL = r"(?:https?://|www\.)[^\s<>\"'\])]+"
+_EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
+_MONTH = (
+    r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mär|mai|okt|dez|janv|févr|avr|juin|juil|août|ene|abr|ago|dic|"
+    r"gen|mag|giu|lug|set|ott|fev|out|mrt|mei)[^\W\d_]{0,7}\.?"
+)
+_DATE = (
+    r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?)?"
+    r"|\d{1,2}[/.-]\d{1,2}[/.-](?:\d{4}|\d\d)"
+    rf"|(?:\d{{1,2}}(?:st|nd|rd|th|\.|er)?,?\s+(?:of\s+|de\s+)?){_MONTH},?\s+(?:de\s+)?\d{{4}}"
+    rf"|{_MONTH}\s+\d{{1,2}}(?:st|nd|rd|th)?,?\s+\d{{4}}"
+)
+_TIME = r"\d{1,2}:\d\d(?::\d\d)?"
+_SIZE = r"\d{1,3}\s?['′]?\s?[x×]\s?\d{1,3}"
+_PHONE = r"\+?\(?\d{2,4}\)?[ .-]\(?\d{2,4}\)?[ .-]\d{3,4}(?:[ .-]?\d{2,4})?"
+_NUMBER = r"(?=[\w./'#-]*\d)[^\W_](?:(?:[\w./'#-]|,(?=\d{2,3}(?!\d)))*[^\W_])?"
+_TOKEN = re.compile(
+    rf"(?P<url>{_URL})|(?P<email>{_EMAIL})|(?<![\w/.-])(?:(?P<date>{_DATE})(?![\w/-])|(?P<time>{_TIME})(?!\w)"
+    rf"|(?P<size>{_SIZE})(?!\w)|(?P<phone>{_PHONE})(?!\w))|(?P<number>(?<!\w){_NUMBER})|(?P<word>[^\W\d_]+)",
+    re.IGNORECASE,
+)
+_MIN_DIGITS = 3
+"""Digits from which on a number that no rule read may tell of somebody; a shorter one is a count or a size."""
+_SYLLABLES = re.findall(
+    "..", "babebodadedidofafekakekikolalelilomamemimonaneninopaperarerirosasesotatetitovavevivowawezazezo"
+)
+_TRIES = 200
+
+
+class Disguise:
+    """What texts become; grows as values and names are made known."""
+
+    def __init__(self, seed: str, *, shift_days: int = 0, dates: Iterable[DateFormat] = (), domain: str = "") -> None:
+        """``shift_days``: how far dates in one of the formats ``dates`` move. ``domain``: its links keep their host."""
+        self._seed = seed
+        self._shift = dt.timedelta(days=shift_days)
+        self._dates = tuple(dates)
+        self._domain = domain
+        self._numbers: set[str] = set()
+        self._names: set[str] = set()
+        self._made: dict[tuple[str, str], str] = {}
+        self._taken: set[tuple[str, str]] = set()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the words that are taken for names, with case folded."""
+        return frozenset(self._names)
+
+    def add_value(self, text: str) -> None:
+        """Make a value known whose numbers are replaced however short they are."""
+        self._numbers |= {found[0] for found in _TOKEN.finditer(text) if found.lastgroup == "number"}
+
+    def add_names(self, words: Iterable[str]) -> None:
+        """Make words known that are replaced wherever they stand."""
+        self._names |= {word.casefold() for word in words}
+
+    def replaced(self, text: str) -> list[str]:
+        """Return the tokens of a text that are replaced; dates, which may be kept and moved, are not among them."""
+        return [
+            found[0] for found in _TOKEN.finditer(text) if found.lastgroup != "date" and self._token(found) != found[0]
+        ]
+
+    def text(self, text: str) -> str:
+        """Return a text with all that is known or looks personal replaced."""
+        return _TOKEN.sub(self._token, text)
+
+    def _token(self, found: re.Match[str]) -> str:
+        token = found[0]
+        match found.lastgroup:
+            case "url":
+                return self._url(token)
+            case "email":
+                return self._email(token)
+            case "date":
+                return self._date(token)
+            case "phone":
+                return self._phone(token)
+            case "number" if token in self._numbers or sum(map(str.isdigit, token)) >= _MIN_DIGITS:
+                return self._digits(token)
+            case "word" if token.casefold() in self._names:
+                return self._name(token)
+            case _:
+                return token
+
+    def _url(self, url: str) -> str:
+        scheme, _, rest = url.rpartition("//")
+        host = re.split(r"[/?#]", rest)[0].rpartition("@")[2]
+        is_theirs = host == self._domain or host.endswith(f".{self._domain}")
+        path = "" if rest in (host, f"{host}/") else f"/{self._hash('url', url)[:12]}"
+        return f"{scheme}//{host if is_theirs and self._domain else 'www.example.com'}{path}".removeprefix("//")
+
+    def _email(self, address: str) -> str:
+        return f"{self._name(address.rpartition('@')[0].lower())}@example.com"
+
+    def _date(self, token: str) -> str:
+        if not self._shift:
+            return token
+        found = {moved for form in self._dates if (moved := shift_date(token, form, self._shift)) is not None}
+        return found.pop() if len(found) == 1 else token
+
+    def _digits(self, token: str) -> str:
+        """Return a token with other digits; leading zeros stay, and an amount of nothing stays nothing."""
+        digits = "".join(sign for sign in token if sign.isdigit())
+        lead = len(digits) - len(digits.lstrip("0"))
+        if lead == len(digits):
+            return token
+
+        def make(chance: str) -> str:
+            drawn = [str(int(pair, 16) % 10) for pair in re.findall("..", chance * (1 + len(digits) // 32))]
+            drawn[lead] = str(1 + int(chance[:4], 16) % 9)
+            rest = iter("0" * lead + "".join(drawn[lead : len(digits)]))
+            return "".join(next(rest) if sign.isdigit() else sign for sign in token)
+
+        return self._once("number", token, make)
+
+    def _phone(self, token: str) -> str:
+        """Return a telephone number of the same shape; one of North America is one of those that nobody has."""
+        made = self._digits(token)
+        places = [place for place, sign in enumerate(made) if sign.isdigit()]
+        if len(places) not in (10, 11):
+            return made
+        signs = list(made)
+        for place, digit in zip(places[-7:-2], "55501", strict=True):
+            signs[place] = digit
+        return "".join(signs)
+
+    def _name(self, word: str) -> str:
+        def make(chance: str) -> str:
+            count = 2 + int(chance[0], 16) % 2
+            return "".join(
+                _SYLLABLES[int(chance[at * 4 : at * 4 + 4], 16) % len(_SYLLABLES)] for at in range(1, count + 1)
+            )
+
+        made = self._once("name", word.casefold(), make)
+        if word.isupper() and len(word) > 1:
+            return made.upper()
+        return made.capitalize() if word[:1].isupper() else made
+
+    def _once(self, kind: str, original: str, make: Callable[[str], str]) -> str:
+        """Return what an original becomes: always the same, no other's, and not itself where there is room."""
+        if (kind, original) not in self._made:
+            made = original
+            for turn in range(_TRIES):
+                made = make(self._hash(kind, f"{original}\0{turn}"))
+                if made != original and (kind, made) not in self._taken:
+                    break
+            self._taken.add((kind, made))
+            self._made[kind, original] = made
+        return self._made[kind, original]
+
+    def _hash(self, kind: str, text: str) -> str:
+        return hashlib.sha256(f"{self._seed}\0{kind}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()
