@@ -19,21 +19,21 @@ EVENT_KEYS: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.PATCH: ("unit", "expect", *FACTS),
     Kind.SNAPSHOT: ("unit", OCCUPIED, *TENANCY, *FACTS),
 }
-_NEEDED: Final[Mapping[Kind, tuple[str, ...]]] = {
+NEEDED_KEYS: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.MOVE_IN: ("unit", "pms_tenant_id", "move_in_date"),
     Kind.MOVE_OUT: ("unit",),
     Kind.PATCH: ("unit",),
     Kind.SNAPSHOT: ("unit",),
 }
-_EXPECT_KEYS: Final = ("pms_tenant_id", "ledger_id")
-_FLAGS: Final = (OCCUPIED, *FLAGS)
-_VALUE_KEYS: Final = ("value", "if")
-_WORDS_KEYS: Final = ("from", "true", "false")
+EXPECT_KEYS: Final = ("pms_tenant_id", "ledger_id")
+FLAG_KEYS: Final = (OCCUPIED, *FLAGS)
+VALUE_KEYS: Final = ("value", "if")
+WORDS_KEYS: Final = ("from", "true", "false")
 _TYPES_OF: Final[Mapping[str, tuple[Type, ...]]] = {
     **dict.fromkeys(("unit", "pms_tenant_id", "ledger_id", "pms_status_raw"), (Type.TEXT,)),
     **dict.fromkeys(("move_in_date", "on", "paid_through_date"), (Type.DATE, Type.DATETIME)),
     "balance_due": (Type.MONEY,),
-    **dict.fromkeys(_FLAGS, (Type.FLAG,)),
+    **dict.fromkeys(FLAG_KEYS, (Type.FLAG,)),
 }
 """What a field's type must be where it is used."""
 
@@ -55,7 +55,7 @@ class EventReader(NodeReader):
         ((word, body),) = kinds.items()
         kind = Kind(word)
         keys = self.table(body, EVENT_KEYS[kind], kind)
-        for needed in _NEEDED[kind]:
+        for needed in NEEDED_KEYS[kind]:
             if needed not in keys:
                 self.fault(body, f"`{kind}` needs the key `{needed}`")
         if kind is Kind.PATCH and not keys.keys() & set(FACTS):
@@ -68,7 +68,7 @@ class EventReader(NodeReader):
         specs = {
             key: spec for key, value in keys.items() if key not in apart and (spec := self._spec(key, value, types))
         }
-        expect = self.table(keys.get("expect"), _EXPECT_KEYS, "expect")
+        expect = self.table(keys.get("expect"), EXPECT_KEYS, "expect")
         unit = specs.pop("unit", None)
         if unit is None and not tenancy:
             return None
@@ -87,9 +87,9 @@ class EventReader(NodeReader):
         self.table(unit, ("tenancy",), "the unit")
         if kind is Kind.MOVE_IN:
             self.fault(unit, "a move-in names its unit: nobody lives there yet")
-        named = self._named(self.table(node, _EXPECT_KEYS, "tenancy"), types)
+        named = self._named(self.table(node, EXPECT_KEYS, "tenancy"), types)
         if not named:
-            self.fault(node, f"`tenancy` names at least one of {', '.join(_EXPECT_KEYS)}")
+            self.fault(node, f"`tenancy` names at least one of {', '.join(EXPECT_KEYS)}")
         return named
 
     def _named(self, keys: Mapping[str, Node], types: Mapping[str, Type]) -> NamedSpecs:
@@ -107,7 +107,7 @@ class EventReader(NodeReader):
         """Return what `key` of an event is filled with: a field, a flag, a field's words, or a template."""
         if_single = False
         if isinstance(node, Table):
-            keys = self.table(node, (*_VALUE_KEYS, *_WORDS_KEYS), f"the value of `{key}`")
+            keys = self.table(node, (*VALUE_KEYS, *WORDS_KEYS), f"the value of `{key}`")
             if "from" in keys:
                 return self._words(key, node, keys, types)
             if_single = self._if_single(keys.get("if"))
@@ -121,7 +121,7 @@ class EventReader(NodeReader):
             if if_single:
                 self.fault(node, "`if: single` is for a field, not for a template", text)
             return self._template(key, text, node, types)
-        if key in _FLAGS and text in ("true", "false"):
+        if key in FLAG_KEYS and text in ("true", "false"):
             return Literal(value=text == "true")
         if text not in types:
             if text:
@@ -140,11 +140,11 @@ class EventReader(NodeReader):
 
     def _words(self, key: str, node: Table, keys: Mapping[str, Node], types: Mapping[str, Type]) -> Words | None:
         """Return a flag that the word of a field tells."""
-        if key not in _FLAGS:
-            self.fault(node, f"`from` tells a flag by its words: one of {', '.join(_FLAGS)}", key)
+        if key not in FLAG_KEYS:
+            self.fault(node, f"`from` tells a flag by its words: one of {', '.join(FLAG_KEYS)}", key)
         trues = self.texts(keys.get("true"), "a word")
         falses = self.texts(keys.get("false"), "a word")
-        if not trues or not falses or keys.keys() & set(_VALUE_KEYS):
+        if not trues or not falses or keys.keys() & set(VALUE_KEYS):
             self.fault(node, f"`{key}` needs the words of both `true` and `false` beside `from`, and nothing else")
         for word in trues:
             if word.casefold() in {other.casefold() for other in falses}:

@@ -17,7 +17,7 @@ FIELD_KEYS: Final = (
     "type", "optional", "default", "pattern", "true", "false", "credit", "split", "after", "before", "nth",
 )  # fmt: skip
 OCCURRED_KEYS: Final = (*SOURCES, "type", "pattern", "optional", "at", "shift_days")
-_CREDITS: Final = ("zero", "refuse")
+CREDITS: Final = ("zero", "refuse")
 _MAX_NTH: Final = 50
 
 
@@ -50,7 +50,7 @@ class FieldReader(NodeReader):
             pattern=self.pattern(keys.get("pattern"), "pattern"),
             trues=self.texts(keys.get("true"), "a word") or ("true", "yes"),
             falses=self.texts(keys.get("false"), "a word") or ("false", "no"),
-            credit_is_zero=self.word(keys.get("credit"), _CREDITS, "credit", "refuse") == "zero",
+            credit_is_zero=self.word(keys.get("credit"), CREDITS, "credit", "refuse") == "zero",
             split=self._split(keys.get("split"), kind),
             after=self.texts(keys.get("after"), "a heading"),
             before=self.texts(keys.get("before"), "a heading"),

@@ -17,7 +17,7 @@ _TYPES: dict[str, Any] = {
     "integer": int,
     "number": (int, float),
 }
-_SAID = {"$schema", "$id", "title", "description", "format"}
+_SAID = {"$schema", "$id", "$defs", "title", "description", "format"}
 
 
 def faults(value: Any, file: str) -> list[str]:
@@ -26,10 +26,17 @@ def faults(value: Any, file: str) -> list[str]:
     return _faults(value, json.loads(path.read_text("utf-8")), path, "$")
 
 
+def faults_by(value: Any, path: Path) -> list[str]:
+    """Return what is wrong with a value by the schema in a file."""
+    return _faults(value, json.loads(path.read_text("utf-8")), path, "$")
+
+
 def _faults(value: Any, schema: dict[str, Any], file: Path, where: str) -> list[str]:
     found: list[str] = []
     for keyword, wanted in schema.items():
-        if keyword not in _SAID and keyword != "properties":
+        if keyword == "items" and isinstance(value, list):
+            found += _items(value[len(schema.get("prefixItems", ())) :], wanted, file, where)
+        elif keyword not in _SAID and keyword != "properties":
             found += _CHECKS[keyword](value, wanted, file, where)
     if isinstance(value, dict):
         for name, inner in schema.get("properties", {}).items():
@@ -37,7 +44,11 @@ def _faults(value: Any, schema: dict[str, Any], file: Path, where: str) -> list[
                 found += _faults(value[name], inner, file, f"{where}.{name}")
         rest = schema.get("additionalProperties")
         for name in value if rest is not None else ():
-            if name not in schema.get("properties", {}):
+            if name in schema.get("properties", {}):
+                continue
+            if rest is False:
+                found.append(f"{where}: {name} is not known")
+            else:
                 found += _faults(value[name], rest, file, f"{where}.{name}")
     return found
 
@@ -83,6 +94,21 @@ def _any_of(value: Any, wanted: list[dict[str, Any]], file: Path, where: str) ->
     return [] if not all(each) else each[-1]
 
 
+def _one_of(value: Any, wanted: list[dict[str, Any]], file: Path, where: str) -> list[str]:
+    fits = sum(not _faults(value, schema, file, where) for schema in wanted)
+    return [] if fits == 1 else [f"{where}: {fits} of {wanted} fit, not one"]
+
+
+def _prefix(value: Any, wanted: list[dict[str, Any]], file: Path, where: str) -> list[str]:
+    pairs = zip(value if isinstance(value, list) else [], wanted, strict=False)
+    return [fault for n, (item, schema) in enumerate(pairs) for fault in _faults(item, schema, file, f"{where}[{n}]")]
+
+
+def _count(value: Any, least: int, most: float, where: str) -> list[str]:
+    fits = not isinstance(value, dict) or least <= len(value) <= most
+    return [] if fits else [f"{where}: holds {len(value)} keys, not {least} to {most}"]
+
+
 _CHECKS: dict[str, Any] = {
     "$ref": _ref,
     "type": _type,
@@ -92,5 +118,9 @@ _CHECKS: dict[str, Any] = {
     "pattern": _pattern,
     "allOf": _all_of,
     "anyOf": _any_of,
+    "oneOf": _one_of,
+    "prefixItems": _prefix,
+    "minProperties": lambda value, wanted, _file, where: _count(value, wanted, float("inf"), where),
+    "maxProperties": lambda value, wanted, _file, where: _count(value, 0, wanted, where),
     "additionalProperties": lambda *_: [],
 }

@@ -1,4 +1,4 @@
-"""``rules test``, ``init``: working on rules of one's own. More of ``rules`` stands in ``worker.cli.reading``."""
+"""``rules test``, ``init``, ``schema``: rules of one's own. More of ``rules`` stands in ``worker.cli.reading``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -124,3 +124,11 @@ def rules_init(folder: Path, pack: str, sender: str | None) -> None:
         for path in make_folder(folder, pack=pack, sender=sender or f"{pack}.example"):
             click.echo(f"wrote {path}")
     click.echo(f"Next: cd {folder} && python -m pytest")
+
+
+@rules.command("schema")
+def rules_schema() -> None:
+    """Print the rule language as a JSON Schema, for editors."""
+    from parsers.ruleschema import rule_schema
+
+    print_json(rule_schema())
