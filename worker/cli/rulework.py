@@ -8,12 +8,15 @@ import click
 
 from parsers import RuleErrors, RuleSet, load_rules
 from worker.cli.common import DONE, NOT_DONE, command, print_json, told
+from worker.cli.drafting import rules_new
 from worker.cli.reading import saved_rules
 from worker.cli.rulesets import rules
 from worker.fixtures import FIXTURES, BadExpectation, check_fixture, find_fixtures
 from worker.settings import ConfigError, Settings
 
 __all__ = ["rules"]
+
+rules.add_command(rules_new)
 
 rules_option = click.option(
     "--rules",
