@@ -94,7 +94,7 @@ def draft_rule(mails: Sequence[Mail], pack: str, marked: Mapping[str, str], *, e
         )
     doubts: list[str] = []
     timed = _timed(fields.get(Role.OCCURRED))
-    used = {name: one for name, one in fields.items() if name in _used(happening, fields)}
+    used = {name: fields[name] for name in _used(happening, fields)}
     text = "\n".join(_lines(mails, pack, sender, happening, used, timed, doubts)) + "\n"
     return Draft(pack=pack, rule=happening, text=text, doubts=tuple(doubts))
 
@@ -238,8 +238,8 @@ def _lines(
     for name, one in fields.items():
         needed = name in _NEEDED[happening] and one.is_everywhere
         kind = ", type: date" if name in DATES else ", type: money, credit: zero" if name == Role.BALANCE else ""
-        seen = " or ".join(dict.fromkeys(one.values))
-        yield f"      {name}: {{{one.source}{kind}{'' if needed else ', optional: true'}}}   # {seen[:80]}"
+        seen = f"in {len(one.values)} of {len(mails)} samples" + (f", such as {one.values[0][:40]}" if kind else "")
+        yield f"      {name}: {{{one.source}{kind}{'' if needed else ', optional: true'}}}   # {seen}"
     noise = list(_noise(mails, [*fields.values(), *(timed[:1] if timed else ())]))
     if noise:
         yield "    # Lines that no field reads and that all samples have; others count as drift."

@@ -27,6 +27,7 @@ NEEDED = (
     "configuration",
     "conventions",
     "emails",
+    "first-rule",
     "flow",
     "kiss-api",
     "operations",
