@@ -9,6 +9,7 @@ import click
 from parsers import RuleErrors, RuleSet, load_rules
 from worker.cli.common import DONE, NOT_DONE, command, print_json, told
 from worker.cli.drafting import rules_new
+from worker.cli.fixing import rules_fix
 from worker.cli.reading import saved_rules
 from worker.cli.rulesets import rules
 from worker.fixtures import FIXTURES, BadExpectation, check_fixture, find_fixtures
@@ -17,6 +18,7 @@ from worker.settings import ConfigError, Settings
 __all__ = ["rules"]
 
 rules.add_command(rules_new)
+rules.add_command(rules_fix)
 
 rules_option = click.option(
     "--rules",

@@ -1,0 +1,113 @@
+"""``rules fix``: the further label that a held mail needs, shown with what it changes, and written with ``--go``."""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from parsers import Reading, RuleSet, load_rules_text, parse_mail
+from worker.cli.common import NOT_DONE, command, open_runtime, print_json, read_input
+from worker.configuration import read_rule_files
+from worker.fixtures import FIXTURES, SHIPPED_RULES, find_fixtures, fixture_mailbox, read_fixture
+from worker.mendrule import NotMended, labels_of, overlay, proposed, rule_of, with_label, with_overlaid
+from worker.settings import Settings
+
+
+@click.command("fix")
+@click.argument("what")
+@click.option("--label", "named", multiple=True, help="FIELD=LABEL: the label that a field has in the mail.")
+@click.option("--fixtures", type=click.Path(path_type=Path), default=FIXTURES, help="The folder of fixtures.")
+@click.option("--go", is_flag=True, help="Write it; without, only say what would be written.")
+@command()
+def rules_fix(settings: Settings, what: str, named: tuple[str, ...], fixtures: Path, go: bool, as_json: bool) -> None:
+    """Propose the label that a held mail (a FILE, or the ID of a stored one) has in place of the rule's.
+
+    A rule of one's own is edited, its comments stay. A pack that ships is extended by a file beside one's own. Shown
+    are the lines that change, how the mail would be read, and every fixture that would be read otherwise.
+    """
+    texts = read_rule_files(settings.rules.paths)
+    before = load_rules_text(texts)
+    raw = _raw(settings, what)
+    reading = _read(raw, before)
+    rule = rule_of(reading, before)
+    labels = proposed(reading, rule, dict(_pair(one) for one in named))
+    pack = before.packs[rule.pack]
+    files = {Path(file).resolve(): file for file in texts}
+    if Path(pack.file).resolve().is_relative_to(SHIPPED_RULES):
+        told = {labels_of(rule, field)[0]: label for field, label in labels.items()}
+        if pack.extended_in:
+            file = pack.extended_in
+            text = with_overlaid(texts[file], file, told)
+        else:
+            file, text = str(_own_folder(settings) / f"{pack.name}-labels.yaml"), overlay(pack.name, told)
+    else:
+        file = files[Path(pack.file).resolve()]
+        text = texts[file]
+        for field, label in labels.items():
+            text = with_label(text, file, rule.id, field, label)
+    after = load_rules_text({**texts, file: text})
+    now = _read(raw, after)
+    changed = _changed(fixtures, before, after)
+    diff = "".join(
+        difflib.unified_diff(texts.get(file, "").splitlines(True), text.splitlines(True), file, f"{file} (mended)", n=1)
+    )
+    if go:
+        Path(file).write_text(text, "utf-8")
+    if as_json:
+        print_json(
+            {"done": go, "file": file, "labels": labels, "diff": diff, "outcome": now.outcome, "fixtures": changed}
+        )
+    else:
+        click.echo(diff, nl=False)
+        click.echo(f"this mail: {reading.outcome}, then {now.outcome}" + (f": {now.reason}" if now.reason else ""))
+        for path in changed:
+            click.echo(f"fixture read otherwise: {path}")
+        click.echo(f"{len(changed)} fixtures read otherwise")
+        click.echo(f"wrote {file}" if go else "write it with --go, then gatepost rules publish")
+    if now.outcome != "events":
+        raise click.exceptions.Exit(NOT_DONE)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    field, sign, label = text.partition("=")
+    if not sign or not field.strip() or not label.strip():
+        raise click.UsageError(f"--label {text}: write it as FIELD=LABEL, such as unit='Storage Space'")
+    return field.strip(), label.strip()
+
+
+def _raw(settings: Settings, what: str) -> bytes:
+    if what == "-" or Path(what).is_file():
+        return read_input(what)
+    from worker.views import raw_mail
+
+    return raw_mail(open_runtime(settings).db, what)
+
+
+def _read(raw: bytes, rules: RuleSet) -> Reading:
+    return parse_mail(raw, rules, mailbox=fixture_mailbox(min(rules.packs), {}))
+
+
+def _own_folder(settings: Settings) -> Path:
+    """Return the last folder of rules that is not the shipped one.
+
+    Raises:
+        NotMended: there is none.
+    """
+    own = [path for path in settings.rules.paths if path.is_dir() and path.resolve() != SHIPPED_RULES]
+    if not own:
+        raise NotMended(
+            "the pack ships with Gatepost and is not yours to edit: add a folder of your own to [rules] paths, "
+            "and a file that extends the pack is written there"
+        )
+    return own[-1]
+
+
+def _changed(folder: Path, before: RuleSet, after: RuleSet) -> list[str]:
+    """Return the fixtures of which two rule sets say otherwise what happened; reasons name labels, and may differ."""
+
+    def told(path: Path, rules: RuleSet) -> dict[str, Any]:
+        said = read_fixture(path, rules)[0].to_json()
+        return {name: said[name] for name in ("outcome", "rule", "events")}
+
+    return [str(path) for path in find_fixtures(folder) if told(path, before) != told(path, after)]
