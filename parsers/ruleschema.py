@@ -14,7 +14,7 @@ from parsers.fieldnodes import CREDITS, FIELD_KEYS, OCCURRED_KEYS, ROW_SOURCES, 
 from parsers.load import OVERLAY_KEYS, PACK_KEYS
 from parsers.names import CALENDARS
 from parsers.rule import From, Type
-from parsers.rulenodes import LIST_KEYS, RULE_KEYS, TABLE_KEYS, WHEN_KEYS
+from parsers.rulenodes import LIST_KEYS, PLACE_KEYS, RULE_KEYS, TABLE_KEYS, WHEN_KEYS
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -146,7 +146,7 @@ _OCCURRED: Final[dict[str, Schema]] = {
     "at": {"enum": ["start", "end"]},
 }
 _TABLE: Final[dict[str, Schema]] = {
-    "table": _object(("heading",), {"heading": _ref("texts")}),
+    "table": {**_object(PLACE_KEYS, {key: _ref("texts") for key in PLACE_KEYS}), "oneOf": _exactly_one(PLACE_KEYS)},
     "empty": _ref("texts"),
     "skip": _ref("patterns"),
     "fields": {"type": "object", "additionalProperties": _ref("row_field")},

@@ -52,6 +52,7 @@ class Disguise:
         self._domain = domain
         self._numbers: set[str] = set()
         self._names: set[str] = set()
+        self._originals: set[str] = set()
         self._made: dict[tuple[str, str], str] = {}
         self._taken: set[tuple[str, str]] = set()
 
@@ -67,6 +68,10 @@ class Disguise:
     def add_names(self, words: Iterable[str]) -> None:
         """Make words known that are replaced wherever they stand."""
         self._names |= {word.casefold() for word in words}
+
+    def avoid(self, texts: Iterable[str]) -> None:
+        """Make texts known of which nothing may be what something else becomes."""
+        self._originals |= {found[0].casefold() for text in texts for found in _TOKEN.finditer(text)}
 
     def replaced(self, text: str) -> list[str]:
         """Return the tokens of a text that are replaced; dates, which may be kept and moved, are not among them."""
@@ -140,10 +145,8 @@ class Disguise:
 
     def _name(self, word: str) -> str:
         def make(chance: str) -> str:
-            count = 2 + int(chance[0], 16) % 2
-            return "".join(
-                _SYLLABLES[int(chance[at * 4 : at * 4 + 4], 16) % len(_SYLLABLES)] for at in range(1, count + 1)
-            )
+            drawn = [_SYLLABLES[int(pair, 16) % len(_SYLLABLES)] for pair in re.findall("..", chance)]
+            return "".join(drawn)[: len(word)]  # as long as it was, since columns may be told by their place
 
         made = self._once("name", word.casefold(), make)
         if word.isupper() and len(word) > 1:
@@ -156,7 +159,7 @@ class Disguise:
             made = original
             for turn in range(_TRIES):
                 made = make(self._hash(kind, f"{original}\0{turn}"))
-                if made != original and (kind, made) not in self._taken:
+                if made.casefold() not in self._originals | {original.casefold()} and (kind, made) not in self._taken:
                     break
             self._taken.add((kind, made))
             self._made[kind, original] = made

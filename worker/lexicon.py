@@ -71,6 +71,7 @@ class Happening(StrEnum):
 
 _SUBJECTS: tuple[tuple[Happening, str], ...] = (
     (Happening.NO_AUCTION, r"auction.*cancel|cancel.*auction"),
+    (Happening.AUCTION, r"pending auction"),
     (
         Happening.NOTHING,
         r"auction sold|reserv|scheduled move|move.?(?:in|out) (?:scheduled|request)|request|pending|booking",

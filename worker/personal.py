@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from parsers import RuleSet
-from parsers.rule import Pack, Rule
+from parsers.rule import Pack, Rule, Words
 from parsers.text import Line
 
 _WORD = re.compile(r"[^\W\d_]+")
@@ -54,7 +54,7 @@ _CALENDAR = _words(
     """
     january february march april may june july august september october november december jan feb mar apr jun jul aug
     sep sept oct nov dec monday tuesday wednesday thursday friday saturday sunday mon tue tues wed thu thur thurs fri
-    sat sun am pm cst cdt est edt pst pdt mst mdt utc gmt usd eur gbp cad
+    sat sun am pm cst cdt est edt pst pdt mst mdt utc gmt cr dr usd eur gbp cad
     """
 )
 
@@ -97,7 +97,11 @@ def _rule_texts(rule: Rule) -> Iterator[str]:
     when = rule.when
     patterns = [when.subject, *when.body, *when.absent, when.sender]
     yield from (re.sub(r"\\[a-zA-Z]", " ", pattern.text) for pattern in patterns if pattern)
-    for one in rule.all_fields:
+    for table in rule.tables:
+        yield from (*table.heading, *(word for words in table.columns for word in words), *table.empty)
+    for event in rule.all_events:
+        yield from (word for _, spec in event.values if isinstance(spec, Words) for word in (*spec.trues, *spec.falses))
+    for one in (*rule.all_fields, *(field for table in rule.tables for field in table.fields)):
         yield from (one.default or "", *one.trues, *one.falses)
         for source in one.sources:
             yield from source.words

@@ -153,7 +153,8 @@ def _learn(
     vocabulary: Vocabulary,
 ) -> None:
     """Make known what rules captured, and the words that look like names."""
-    types = {one.name: one.type for one in rule.all_fields} if rule else {}
+    rows = [one for table in rule.tables for one in table.fields] if rule else []
+    types = {one.name: one.type for one in (*rule.all_fields, *rows)} if rule else {}
     captured: list[str] = []
     for one in reading.trace.get("captures", ()):
         kind = types.get(one["field"], Type.TEXT)
@@ -162,6 +163,7 @@ def _learn(
         disguise.add_value(one["text"])
         if kind is Type.TEXT:
             captured.append(one["text"])
+    disguise.avoid((mail.subject, *(line.text for line in (*mail.lines, *lines))))
     people = [header_text(value) for name in _PEOPLE for value in mail.headers.get(name, ())]
     disguise.add_names(names_in((*mail.lines, *lines), mail.subject, captured, people, vocabulary))
 
