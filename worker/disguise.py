@@ -39,6 +39,11 @@ _SYLLABLES = re.findall(
     "..", "babebodadedidofafekakekikolalelilomamemimonaneninopaperarerirosasesotatetitovavevivowawezazezo"
 )
 _TRIES = 200
+ROLES = re.compile(
+    r"(?:no|do.?not).?reply|not(?:ice|ification)s?|alerts?|info|mail(?:er)?|reports?|billing|support|office|service|system",
+    re.IGNORECASE,
+)
+"""What stands before the @ of an address that is nobody's."""
 
 
 class Disguise:
@@ -109,7 +114,12 @@ class Disguise:
         return f"{scheme}//{host if is_theirs and self._domain else 'www.example.com'}{path}".removeprefix("//")
 
     def _email(self, address: str) -> str:
-        return f"{self._name(address.rpartition('@')[0].lower())}@example.com"
+        local, _, domain = address.rpartition("@")
+        if domain.lower() != self._domain and not domain.lower().endswith(f".{self._domain}"):
+            domain = "example.com"
+        elif ROLES.fullmatch(local):
+            return address  # it sends notices, and who sends them decides who may speak
+        return f"{self._name(local.lower())}@{domain}"
 
     def _date(self, token: str) -> str:
         if not self._shift:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from parsers import RuleSet
+from parsers.names import CALENDARS
 from parsers.rule import Pack, Rule, Words
 from parsers.text import Line
 
@@ -47,16 +48,18 @@ _COMMON = _words(
     that the their this through thru time to today total transaction transfer transferred true type unit units unlock
     unlocked unpaid until update updated upon us user using vacant vacated view visit was we web website week welcome
     were when which will with yes you your zip herr frau einheit kunde mieter miete datum betrag beginn ende rechnung
-    zahlung vertrag sehr geehrte geehrter mit freundlichen grüßen und der die das von bis zu am im ist
+    zahlung vertrag sehr geehrte geehrter von gesendet betreff envoyé objet para enviado asunto fecha weitergeleitete
+    nachricht begin forwarded fwd fw wg tr rv mit freundlichen grüßen und der die das bis zu am im ist
     """
 )
 _CALENDAR = _words(
-    """
-    january february march april may june july august september october november december jan feb mar apr jun jul aug
-    sep sept oct nov dec monday tuesday wednesday thursday friday saturday sunday mon tue tues wed thu thur thurs fri
-    sat sun am pm cst cdt est edt pst pdt mst mdt utc gmt cr dr usd eur gbp cad
-    """
-)
+    "am pm um uhr à às alle ore cst cdt est edt pst pdt mst mdt utc gmt cr dr usd eur gbp cad tues thur thurs"
+) | {
+    word.rstrip(".").casefold()
+    for one in CALENDARS.values()
+    for names in (one.months, one.days, one.short_days, *one.short_months)
+    for word in names
+}
 
 
 class Vocabulary:

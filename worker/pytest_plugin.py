@@ -182,7 +182,7 @@ def inbound_mail(rules: "RuleSet", gatepost_mailbox: "Mailbox") -> Callable[...,
 @pytest.fixture
 def dressed() -> Callable[[bytes, str], bytes]:
     """Dress a mail as other programs hand it on: ``dressed(mail, as_="gmail-forward")`` returns other octets."""
-    from parsers.dress import dress  # pyright: ignore[reportMissingImports]
+    from parsers.dress import dress
 
     return dress
 

@@ -29,7 +29,7 @@ from parsers.charset import decode
 from parsers.mail import Mail
 from parsers.rule import From, Rule, Type
 from parsers.text import Line
-from worker.disguise import Disguise
+from worker.disguise import ROLES, Disguise
 from worker.personal import Vocabulary, names_in, vocabulary_of
 
 _KEPT: Final = (
@@ -41,10 +41,6 @@ _KEPT: Final = (
     "content-id",
 )
 _PEOPLE: Final = ("from", "sender", "reply-to", "to", "cc", "delivered-to")
-_ROLES = re.compile(
-    r"(?:no|do.?not).?reply|not(?:ice|ification)s?|alerts?|info|mail(?:er)?|reports?|billing|support|office|service|system",
-    re.IGNORECASE,
-)
 _TEXTUAL = re.compile(r"text/.*|application/(?:json|ld\+json|csv)|message/delivery-status")
 _FILENAME = re.compile(r'(\b(?:file)?name\*?\s*=\s*)("[^"]*"|[^;\s]+)', re.IGNORECASE)
 _MARKUP = re.compile(
@@ -99,7 +95,7 @@ def redact(raw: bytes, rules: RuleSet, mailbox: Mailbox, *, seed: str = "", shif
     rule = _rule_of(before, rules)
     vocabulary = vocabulary_of(rules, rule)
     dates = rules.packs[rule.pack].dates if rule else ()
-    disguise = Disguise(seed, shift_days=shift_days, dates=dates, domain=mail.from_domain or "")
+    disguise = Disguise(seed, shift_days=shift_days, dates=dates, domain=_domain_of(mail, rules, rule))
     message = message_from_bytes(raw)
     lines = _all_lines(message)
     _learn(disguise, mail, lines, before, rule, vocabulary)
@@ -130,6 +126,12 @@ def _rule_of(reading: Reading, rules: RuleSet) -> Rule | None:
         return None
     pack, _, rule_id = reading.rule.partition("/")
     return next(rule for rule in rules.packs[pack].rules if rule.id == rule_id)
+
+
+def _domain_of(mail: Mail, rules: RuleSet, rule: Rule | None) -> str:
+    """Return the domain that speaks in a mail: of a forward that of whose mail it is, which its pack names."""
+    senders = [sender.removeprefix("*.") for sender in rules.packs[rule.pack].senders] if rule else []
+    return next((sender for sender in senders if "." in sender), mail.from_domain or "")
 
 
 def _all_lines(message: Message) -> list[Line]:
@@ -248,7 +250,7 @@ def _header(name: str, value: str, mailbox: Mailbox, disguise: Disguise, seed: s
     address = value.rpartition("<")[2].partition(">")[0].strip()
     local, at, domain = address.rpartition("@")
     if name == "from" and at and re.fullmatch(r"[\w.%+-]+@[\w.-]+", address):
-        return f"Notices <{local if _ROLES.fullmatch(local) else 'notices'}@{domain}>"
+        return f"Notices <{local if ROLES.fullmatch(local) else 'notices'}@{domain}>"
     return (
         disguise.text(value)
         if name == "from"

@@ -37,6 +37,13 @@ def test_what_differs_is_told(inbound_mail, assert_events):
         assert_events(inbound_mail(**LET), {}, outcome="ignored")
 
 
+def test_a_mail_is_dressed(inbound_mail, dressed, assert_events):
+    for name in ("gmail-forward", "outlook-forward-de"):
+        other = dressed(inbound_mail(**LET), as_=name)
+        assert other != inbound_mail(**LET)
+        assert_events(other, {"kind": "move_in", "unit": "C12"})
+
+
 def test_a_folder_is_replayed_in_the_order_of_its_mails(replay, assert_events):
     told = replay("days")
     assert [one.path.name for one in told] == ["b.eml", "a.eml"]
@@ -80,7 +87,7 @@ def test_mails_are_written_read_and_replayed(project: Path, run_pytest: Pytest) 
     (project / "days" / "b.eml").write_bytes(MAIL)
     done = run_pytest("test_own.py")
     assert done.returncode == 0, done.stdout
-    assert "3 passed" in done.stdout
+    assert "4 passed" in done.stdout
 
 
 def test_a_mail_takes_its_path_through_a_real_receiver(project: Path, run_pytest: Pytest) -> None:
