@@ -64,7 +64,9 @@ def rules_fix(settings: Settings, what: str, named: tuple[str, ...], fixtures: P
         for path in changed:
             click.echo(f"fixture read otherwise: {path}")
         click.echo(f"{len(changed)} fixtures read otherwise")
-        click.echo(f"wrote {file}" if go else "write it with --go, then gatepost rules publish")
+        click.echo(
+            f"wrote {file}" if go else "write it with --go, then gatepost rules backtest and gatepost rules publish"
+        )
     if now.outcome != "events":
         raise click.exceptions.Exit(NOT_DONE)
 

@@ -1,4 +1,4 @@
-"""``rules test``, ``init``, ``schema``: rules of one's own. More of ``rules`` stands in ``worker.cli.reading``."""
+"""``rules test``, ``init``, ``schema``: rules of one's own. More is in ``reading`` and ``rulesets``."""
 
 from collections.abc import Sequence
 from pathlib import Path
