@@ -345,6 +345,11 @@ class RuleSet:
         """Return the rules of some packs, in order of name and file."""
         return tuple(rule for name in sorted(set(packs) & self.packs.keys()) for rule in self.packs[name].rules)
 
+    def flips_of(self, name: str | None) -> float | None:
+        """Return the share of units that a mail may turn by the limit of a rule; None where the rule has none."""
+        rules = self.rules_of((name.partition("/")[0],)) if name else ()
+        return next((rule.flips for rule in rules if rule.name == name), None)
+
     def subject_claims(self, subject: str) -> frozenset[str]:
         """Return the names of the rules whose subject condition holds."""
         return frozenset([self._named[place] for place in self._subjects.found(subject)])

@@ -86,10 +86,11 @@ class Ingest:
             repeat_of = mails.seen_before(connection, mailbox=mail.mailbox, digest=digest, not_id=mail.id)
         if ("mailbox", mail.mailbox) in paused:
             return self._postpone(mail.id, "mailbox is paused", tries=mail.tries)
+        rules = self._rules()
         verdict = judge_mail(
             mail,
             self._mailboxes().get(mail.mailbox),
-            self._rules(),
+            rules,
             skew=self._skew,
             digest=digest,
             repeat_of=repeat_of,
@@ -99,7 +100,8 @@ class Ingest:
         with self._db.write() as connection:
             now = self._clock()
             verdict = find_units(connection, verdict)
-            tellings = hold_by_number(connection, verdict.tellings, self._guards(), now=now)
+            flips = rules.flips_of(verdict.rule)
+            tellings = hold_by_number(connection, verdict.tellings, self._guards(), now=now, flips=flips)
             verdict = replace(verdict, tellings=tellings)
             keys = mails.store_verdict(connection, verdict, now=now)
             issue = note_numbers(connection, tellings, lambda: held_of_mail(connection, mail.id), now=now)

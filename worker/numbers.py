@@ -27,13 +27,21 @@ LOOK_BACK = dt.timedelta(days=190)
 
 
 def hold_by_number(
-    connection: Connection, tellings: Sequence[Telling], guards: Guards, *, now: dt.datetime
+    connection: Connection,
+    tellings: Sequence[Telling],
+    guards: Guards,
+    *,
+    now: dt.datetime,
+    flips: float | None = None,
 ) -> Sequence[Telling]:
-    """Return what one mail or caller tells, held where there is too much of its kind; otherwise the same tellings."""
+    """Return what one mail or caller tells, held where there is too much of its kind; otherwise the same tellings.
+
+    ``flips``: the share that the rule itself allows, of snapshots and patches; None: that of the guards, of snapshots.
+    """
     waiting = [telling for telling in tellings if telling.state is State.WAITING]
     if not waiting:
         return tellings
-    says = _flips(connection, waiting, guards)
+    says = _flips(connection, waiting, guards, flips)
     if says:
         return _held(tellings, Hold.FLIPS, says)
     says = _surges(connection, waiting, guards, now) if guards.surge else None
@@ -71,8 +79,9 @@ def held_of_mail(connection: Connection, mail_id: str) -> list[int]:
     return list(connection.execute(statement).scalars())
 
 
-def _flips(connection: Connection, waiting: Sequence[Telling], guards: Guards) -> str | None:
-    rows = {telling.event.crm_unit_id: telling for telling in waiting if telling.event.kind is Kind.SNAPSHOT}
+def _flips(connection: Connection, waiting: Sequence[Telling], guards: Guards, limit: float | None) -> str | None:
+    kinds = (Kind.SNAPSHOT,) if limit is None else (Kind.SNAPSHOT, Kind.PATCH)
+    rows = {telling.event.crm_unit_id: telling for telling in waiting if telling.event.kind in kinds}
     if len(rows) < guards.flips_least:
         return None
     shown: dict[str, Any] = {}
@@ -82,7 +91,7 @@ def _flips(connection: Connection, waiting: Sequence[Telling], guards: Guards) -
         )
         shown |= {row.crm_unit_id: row.shown for row in connection.execute(statement)}
     stated = [(telling.event.body, shown.get(unit, {})) for unit, telling in rows.items()]
-    return guard.flips(stated, share=guards.flips, least=guards.flips_least)
+    return guard.flips(stated, share=guards.flips if limit is None else limit, least=guards.flips_least)
 
 
 def _surges(connection: Connection, waiting: Sequence[Telling], guards: Guards, now: dt.datetime) -> str | None:

@@ -604,3 +604,10 @@ def test_values_from_a_json_file() -> None:
 def test_doubtful_json_is_held(files: dict[str, bytes], outcome: Outcome) -> None:
     """A value that is missing, is none, or is told twice holds the mail; what is no JSON is claimed by no rule."""
     held(read(files, "Anything"), outcome)
+
+
+def test_the_limit_of_a_rule_is_found_by_its_name() -> None:
+    """A rule's share of units is asked for by name; a rule without one, and no rule, have none."""
+    limited = PACK.replace("  - id: plain\n", "    limits: {flips: 20%}\n  - id: plain\n", 1)
+    rules = load_rules_text({"demo.yaml": limited})
+    assert [rules.flips_of(name) for name in ("demo/roll", "demo/plain", "demo/none", None)] == [0.2, None, None, None]

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -84,6 +85,20 @@ def test_a_report_that_turns_too_many_units_is_held_as_one_issue(line: Line) -> 
         calm = hold_by_number(connection, tellings, Guards(flips=0.5), now=line.clock.now)
     assert {(one.state, one.reason) for one in held} == {(State.HELD, "flips")}
     assert {one.state for one in calm} == {State.WAITING}
+
+
+def test_the_limit_of_a_rule_counts_patches_too(line: Line) -> None:
+    """A report of patches is held by the share that its rule allows, and by none where the rule says nothing."""
+    for n in range(12):
+        line.kiss.move_in(f"MAIN-A{n}", {"pms_tenant_id": "T"})
+        line.mail("Lock", hour=n, Unit=f"A{n}")
+    rows = [as_told(line, f"A{n}", lockout=n > 5) for n in range(12)]
+    patches = [replace(row, event=replace(row.event, kind=Kind.PATCH)) for row in rows]
+    with line.db.read() as connection:
+        found = [
+            hold_by_number(connection, patches, Guards(), now=line.clock.now, flips=flips) for flips in (None, 0.5, 0.2)
+        ]
+    assert [one[0].reason for one in found] == [None, None, "flips"]
 
 
 def as_told(line: Line, unit: str, *, lockout: bool) -> Telling:
