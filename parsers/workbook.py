@@ -8,7 +8,7 @@ cells. What it says of formulas without a stored value is kept, since openpyxl s
 import datetime as dt
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from io import BytesIO
@@ -59,6 +59,10 @@ class _Measured:
 
     unvalued: dict[int, set[int]] = field(default_factory=dict[int, set[int]])
     """By row, the columns of formulas without a stored value."""
+    rows: int = 1
+    """The last row with a value."""
+    columns: int = 1
+    """The last column with a value, of all rows."""
 
 
 def _measured(archive: Archive) -> Mapping[str, _Measured]:
@@ -82,7 +86,7 @@ class _Meter:
         self._depth = 0
         self._row = self._column = 0
         self._kind = ""
-        self._is_formula = self._has_value = self._in_value = False
+        self._is_formula = self._has_value = self._in_value = self._in_sheet = False
 
     def measure(self, octets: bytes) -> _Measured:
         parser = expat.ParserCreate(namespace_separator=" ")
@@ -106,13 +110,19 @@ class _Meter:
         if self._depth > MAX_DEPTH or self._counts.elements > MAX_ELEMENTS:
             raise NotRead(f"it holds more than {MAX_ELEMENTS} elements, or some that nest more than {MAX_DEPTH} deep")
         tag = name.rpartition(" ")[2]
-        if tag == "c":
+        if tag == "sheetData":
+            self._in_sheet = True
+            self._row = 0
+        elif not self._in_sheet:
+            pass
+        elif tag == "c":
             self._start_cell(attributes)
         elif tag == "row":
-            self._row = _whole(attributes.get("r", "")) or self._row + 1
+            self._row = self._next(self._row, attributes.get("r"), _whole)
             self._column = 0
         elif tag == "f":
             self._is_formula = True
+            self._check_place()
         elif tag in ("v", "is"):
             self._in_value = True
             self._check_place()
@@ -121,15 +131,24 @@ class _Meter:
         self._counts.cells += 1
         if self._counts.cells > MAX_CELLS:
             raise NotRead(f"it has more than {MAX_CELLS} cells")
-        self._column = _column(attributes.get("r", "")) or self._column + 1
+        self._column = self._next(self._column, attributes.get("r"), _column)
         self._kind = attributes.get("t", "n")
         self._is_formula = self._has_value = False
+
+    def _next(self, last: int, told: str | None, read: Callable[[str], int]) -> int:
+        """Return the number of a row or cell; openpyxl leaves out those that stand out of their order."""
+        number = last + 1 if told is None else read(told)
+        if number <= last:
+            raise NotRead("its rows or cells are not in their order")
+        return number
 
     def _check_place(self) -> None:
         if self._row > MAX_ROWS:
             raise NotRead(f"it has more than {MAX_ROWS} rows")
         if self._column > MAX_COLUMNS:
             raise NotRead(f"row {self._row} has more than {MAX_COLUMNS} cells")
+        self._found.rows = max(self._found.rows, self._row)
+        self._found.columns = max(self._found.columns, self._column)
 
     def _text(self, _: str) -> None:
         self._has_value = self._has_value or self._in_value
@@ -137,7 +156,9 @@ class _Meter:
     def _end(self, name: str) -> None:
         self._depth -= 1
         tag = name.rpartition(" ")[2]
-        if tag in ("v", "is"):
+        if tag == "sheetData":
+            self._in_sheet = False
+        elif tag in ("v", "is"):
             self._in_value = False
         elif tag == "c" and self._is_formula and not self._has_value and self._kind != "str":
             self._found.unvalued.setdefault(self._row, set()).add(self._column)
@@ -168,16 +189,14 @@ def _grids(octets: bytes, sheet: str, measured: Mapping[str, _Measured]) -> Iter
         raise NotRead(f"it has more than {MAX_SHEETS} sheets")
     from_1904 = book.epoch.year == 1904
     for one in chosen:
-        unvalued = measured[one._worksheet_path].unvalued
-        yield Grid(tuple(_rows(one, unvalued, from_1904=from_1904)), one.title)
+        yield Grid(tuple(_rows(one, measured[one._worksheet_path], from_1904=from_1904)), one.title)
 
 
-def _rows(sheet: Any, unvalued: Mapping[int, set[int]], *, from_1904: bool) -> Iterator[GridRow]:
+def _rows(sheet: Any, found: _Measured, *, from_1904: bool) -> Iterator[GridRow]:
     sheet.reset_dimensions()  # what the file says of its own size is not believed
-    for number, cells in enumerate(sheet.iter_rows(max_row=MAX_ROWS, max_col=MAX_COLUMNS), 1):
+    for number, cells in enumerate(sheet.iter_rows(max_row=found.rows, max_col=found.columns), 1):
         values = [_value(cell, from_1904=from_1904) for cell in cells]
-        for column in unvalued.get(number, ()):
-            values += [""] * (column - len(values))
+        for column in found.unvalued.get(number, ()):
             values[column - 1] = Broken("=", "is a formula without a stored value")
         while values and values[-1] == "":
             values.pop()

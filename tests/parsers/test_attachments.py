@@ -394,7 +394,7 @@ def cells(rows: int, columns: int) -> bytes:
     )
 
 
-def at(reference: str, row: int) -> bytes:
+def at(reference: str, row: int | str) -> bytes:
     octets = xlsx([["Unit", "Owed"], ["A1", 5]])
     cell = f'<row r="{row}"><c r="{reference}{row}"><v>1</v></c></row></sheetData>'
     return rewritten(octets, "xl/worksheets/sheet1.xml", "</sheetData>", cell)
@@ -422,6 +422,8 @@ def encrypted() -> bytes:
         ("a.xlsx", lambda: cells(MAX_ROWS + 1, 1), f"more than {MAX_ROWS} rows"),
         ("a.xlsx", lambda: at("A", 1_048_576), f"more than {MAX_ROWS} rows"),
         ("a.xlsx", lambda: at("XFD", 3), f"more than {MAX_COLUMNS} cells"),
+        ("a.xlsx", lambda: at("A", 1), "not in their order"),
+        ("a.xlsx", lambda: at("A", "9.0"), "not in their order"),
         ("a.xlsx", lambda: nested(5_000), f"more than {MAX_ELEMENTS} elements"),
         ("a.xlsx", lambda: zipped({"[Content_Types].xml": b"<a/>"}), "broken spreadsheet"),
         ("a.xlsx", lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" * 100, "old format"),
