@@ -54,6 +54,8 @@ class Told:
     """By name; the tenancy stands under ``occupied``. A value of the origin has none."""
     touched_by: Mapping[str, int]
     """The call that wrote a name last, or last made it unknown."""
+    repeated: Sequence[int] = ()
+    """The calls of one unit that were done though all they say had been said: done twice."""
 
 
 def tell(calls: Iterable[PastCall], manners: Manners, origin: Mapping[str, Value] = NOTHING) -> Told:
@@ -61,10 +63,13 @@ def tell(calls: Iterable[PastCall], manners: Manners, origin: Mapping[str, Value
 
     ``origin``: what was there before any of them, where that is known.
     """
+    calls = list(calls)
+    rows = {call.id for call in calls if call.verb is None}
     steps = [step for call in calls for step in _steps(call)]
     shown: dict[str, Value] = {**origin, "exists": True} if origin else {}
     writers: dict[str, Writer] = {}
     touched: dict[str, int] = {}
+    repeated: list[int] = []
     for step in steps:
         if step.verb is None or step.end is End.WITHOUT_EFFECT:
             continue
@@ -84,8 +89,10 @@ def tell(calls: Iterable[PastCall], manners: Manners, origin: Mapping[str, Value
             writers.pop(name, None)
             if step.end is End.DONE and name in after:
                 writers[name] = Writer(call_id=step.id, event_id=_source(step, name))
+        if step.end is End.DONE and after == shown and step.id not in rows:
+            repeated.append(step.id)
         shown = after
-    return Told(shown=known(shown), writers=writers, touched_by=touched)
+    return Told(shown=known(shown), writers=writers, touched_by=touched, repeated=tuple(repeated))
 
 
 def _source(call: PastCall, name: str) -> int:

@@ -345,6 +345,15 @@ def test_what_nobody_knows_is_not_told() -> None:
     assert again.writers["pms_lockout"].call_id == 3
 
 
+def test_a_call_that_says_nothing_new_was_done_twice() -> None:
+    """What was written, cleared and written again was not; what was written and written again was."""
+    locked, again = (call(Verb.PATCH, number=number, pms_lockout=True) for number in (1, 3))
+    ended, twice = (call(Verb.MOVE_OUT, number=number) for number in (2, 4))
+    assert tell([locked, again], Manners(), NOTHING).repeated == (3,)
+    assert tell([locked, ended, again], Manners(), NOTHING).repeated == ()
+    assert tell([locked, ended, twice], Manners(), NOTHING).repeated == (4,)
+
+
 def test_a_row_of_a_call_of_many_units() -> None:
     """A row tells the tenancy, then the facts; one that ends a tenancy clears what a move-out clears."""
     row = call(

@@ -22,7 +22,8 @@ from typing import Any
 
 import click
 
-from worker import views
+from worker import past, views
+from worker.calls import Manners
 from worker.cli.common import NOT_DONE, told
 from worker.cli.look import print_why
 from worker.cli.sending import send_mail
@@ -31,6 +32,7 @@ from worker.fixtures import FIXTURES, find_fixtures
 from worker.runtime import Runtime
 from worker.settings import Settings
 from worker.store import counts
+from worker.store.history import past_calls
 from worker.why import why
 
 STORY = FIXTURES / "demo"
@@ -287,13 +289,12 @@ def _killed_midway(stage: Stage, now: dt.datetime, others: list[tuple[Path, dict
 
 
 def _done_twice(stage: Stage) -> int:
-    """Return how many calls were applied again under another key with nothing between that asked for it."""
-    seen: dict[tuple[str, str, tuple[int, ...]], set[str]] = {}
-    for event in views.list_events(stage.runtime.db, limit=1000):
-        for call in views.show_event(stage.runtime.db, event["id"])["calls"]:
-            if call["state"] == "done":
-                seen.setdefault((call["request"], call["body"], (event["id"],)), set()).add(call["key"])
-    return sum(len(keys) - 1 for keys in seen.values())
+    """Return how many calls were applied again, with none between that had changed what they wrote."""
+    db = stage.runtime.db
+    keys = [(unit["destination"], unit["crm_unit_id"]) for unit in views.list_units(db, limit=1000)]
+    with db.read() as connection:
+        told = [past.tell(past_calls(connection, key, by=stage.now()), Manners()) for key in keys]
+    return sum(len(one.repeated) for one in told)
 
 
 def _hostile(stage: Stage) -> int:
