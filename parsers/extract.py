@@ -14,13 +14,15 @@ from parsers.convert import Value
 from parsers.errors import Incomplete, Invalid, nearest
 from parsers.files import json_value
 from parsers.mail import Mail
-from parsers.rule import Field, From, Rule, Source
+from parsers.rule import Field, From, Rule, Source, Type
 from parsers.text import CELL, Line, label_key, label_keys, normal
 
 Values: TypeAlias = Mapping[str, Value]
 Block: TypeAlias = Mapping[str, Any]
 
 _MERGE_FIELD = re.compile(r"\[\[.*\]\]|\{\{.*\}\}|\{[^{}]*>[^{}]*\}|\{%.*%\}|^[A-Z]+(?:_[A-Z]+)+$")
+_SECOND_LABEL = re.compile(r"[\s|,;][^\W\d_][\w#./()' -]{0,40}:\s")
+"""What stands in a value behind which a line break was lost."""
 _MAX_LABEL = 60
 _MAX_NEAREST = 200
 
@@ -223,6 +225,7 @@ class Extraction:
         self.captures += captures
         for one in captures:
             check_merge_field(self._rule, field.name, one.raw)
+            self._check_second_label(field, one)
         first = captures[0].raw
         if any(one.raw != first for one in captures[1:]):
             places = ", ".join(sorted({_place(one) for one in captures}))
@@ -232,6 +235,17 @@ class Extraction:
                 (field.name,),
             )
         return first
+
+    def _check_second_label(self, field: Field, found: Capture) -> None:
+        """Raise Invalid for a text beside a label that goes on with another; a field with a pattern knows better."""
+        is_text = field.type in (Type.TEXT, Type.LIST) and field.pattern is None and found.source is From.LABEL
+        if is_text and ":" in found.raw and _SECOND_LABEL.search(found.raw):
+            raise Invalid(
+                f"{self._rule.name}: what stands for the field `{field.name}` ({_place(found)}) holds another label: "
+                "read the mail and enter the event by hand, or give the field a `pattern` "
+                f"({self._rule.file}:{field.line})",
+                (field.name,),
+            )
 
     def _incomplete(self, missing: list[Field]) -> Incomplete:
         parts: list[str] = []

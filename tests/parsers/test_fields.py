@@ -80,6 +80,22 @@ def test_a_value_is_never_chosen_for_lack_of_a_better_one(field: str, outcome: O
     assert words in (reading.reason or ""), reading.reason
 
 
+@pytest.mark.parametrize("gap", [" ", "   ", " | ", ", ", "; "])
+def test_a_line_break_that_was_lost_makes_no_value(gap: str) -> None:
+    """A text that goes on with another label is held; a field with a pattern says itself what its value is."""
+    body = f"Unit: A1{gap}Site: Main\n"
+    reading = read("{label: Unit}", body)
+    assert (reading.outcome, reading.events) == (Outcome.INVALID, ())
+    assert "`unit` (line 1) holds another label" in (reading.reason or "")
+    assert unit("{label: Unit, pattern: '.* Site: Main'}", body) == f"A1{gap}Site: Main".replace("   ", " ")
+
+
+@pytest.mark.parametrize("value", ["A1", "A 1, B 2", "1 - 306-PR", "A:1", "(A) 1; B", "10:30"])
+def test_a_colon_alone_is_no_label(value: str) -> None:
+    """Only a word, a colon and a blank make a label."""
+    assert unit("{label: Unit}", f"Unit: {value}\nBy: us\n") == value
+
+
 def test_a_heading_that_stands_twice_marks_no_place() -> None:
     """Which of two headings is meant is not guessed."""
     reading = read("{label: Unit, after: Notes}", f"Notes\n{ACCOUNT}")
