@@ -267,11 +267,23 @@ class Extraction:
         """Return what the sources of a field find."""
         region = self._region(field) if field.after or field.before else None
         found = [one for source in field.sources for one in self._look(field.name, source)]
+        if field.nth is None and not self._stacked and any(one.raw != "" for one in found):
+            found += self._below(field)
         if region is not None:
             found = [one for one in found if one.line in region and one.label_line in region]
         if field.nth is not None:
             found = sorted(found, key=lambda one: (one.label_line, one.start))[field.nth - 1 : field.nth]
         return [one for one in found if one.raw != ""]
+
+    def _below(self, field: Field) -> Iterator[Capture]:
+        """Yield what stands below the labels of a field that have nothing beside them.
+
+        Where the mail says the value elsewhere, too, it must be the same: nobody knows which of the two is meant.
+        """
+        for one in self._labels.of(labels_of(field)):
+            if one.below and not one.value:
+                line = one.line + 1
+                yield Capture(field.name, From.LABEL, one.label, line, one.line, 0, len(one.below), one.below)
 
     def _look(self, field: str, source: Source) -> Iterator[Capture]:
         """Yield what one source finds, empty texts too."""

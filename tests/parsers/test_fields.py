@@ -96,6 +96,16 @@ def test_a_colon_alone_is_no_label(value: str) -> None:
     assert unit("{label: Unit}", f"Unit: {value}\nBy: us\n") == value
 
 
+@pytest.mark.parametrize("field", ["{label: Unit}", "[{subject: 'on (?P<value>.+)'}, {label: Unit}]"])
+def test_a_value_below_its_label_is_not_passed_over_for_another(field: str) -> None:
+    """A mail that says a value below its label and another one elsewhere is held; the same one twice is not."""
+    said = "B7" if "subject" in field else "A1"
+    elsewhere = "By: us\n\n" if "subject" in field else "Unit: A1\n\n"
+    reading = read(field, f"Unit:\nA2\n\n{elsewhere}")
+    assert (reading.outcome, reading.events) == (Outcome.INVALID, ())
+    assert unit(field, f"Unit:\n{said}\n\n{elsewhere}") == said
+
+
 def test_a_heading_that_stands_twice_marks_no_place() -> None:
     """Which of two headings is meant is not guessed."""
     reading = read("{label: Unit, after: Notes}", f"Notes\n{ACCOUNT}")
