@@ -89,6 +89,8 @@ class Body:
     lines: tuple[Line, ...]
     text: str
     jsonld: tuple[JsonObject, ...]
+    unread_jsonld: tuple[str, ...]
+    """The source of each block that is not JSON that we read; `defects` says so, too."""
     parts: tuple[Part, ...]
     defects: tuple[str, ...]
     heads: tuple[Head, ...] = ()
@@ -191,16 +193,17 @@ def read_body(message: Message, subject: str) -> Body:
     doubt = inside.doubt
     if reader.history or (reader.has_scripts and inside.history):
         doubt = doubt or "it quotes an older mail, and of which its structured data is cannot be known"
-    defects: list[str] = []
-    objects = tuple(islice(_objects(reader.blocks, defects), MAX_OBJECTS + 1))
+    unread: list[int] = []
+    objects = tuple(islice(_objects(reader.blocks, unread), MAX_OBJECTS + 1))
     if len(objects) > MAX_OBJECTS:
         raise Unreadable(f"the mail holds more than {MAX_OBJECTS} JSON-LD objects")
     return Body(
         lines=tuple(lines),
         text="\n".join([line.text for line in lines]),
         jsonld=objects,
+        unread_jsonld=tuple(reader.blocks[place] for place in unread),
         parts=tuple(reader.parts),
-        defects=tuple(defects),
+        defects=tuple(f"JSON-LD block {place + 1} is not JSON that we read" for place in unread),
         heads=inside.heads,
         attached=tuple(reader.attached),
         doubt=doubt,
@@ -252,16 +255,17 @@ def text_of(part: Part) -> str:
     return decode(octets, part.parameters.get("charset", ""))
 
 
-def _objects(blocks: list[str], defects: list[str]) -> Iterator[JsonObject]:
+def _objects(blocks: list[str], unread: list[int]) -> Iterator[JsonObject]:
+    """Yield the objects of the blocks, and note in `unread` the places of those that cannot be read."""
     if len(blocks) > MAX_BLOCKS:
         raise Unreadable(f"the mail holds more than {MAX_BLOCKS} JSON-LD blocks")
-    for number, block in enumerate(blocks, 1):
+    for place, block in enumerate(blocks):
         try:
             if len(block) > MAX_BLOCK:
                 raise ValueError(f"longer than {MAX_BLOCK} characters")
             yield from _flat(strict_json(block))
         except (ValueError, RecursionError, ArithmeticError):
-            defects.append(f"JSON-LD block {number} is not JSON that we read")
+            unread.append(place)
 
 
 def strict_json(text: str) -> Any:

@@ -100,6 +100,8 @@ class Mail:
     text: str
     """The readable lines joined: what ``body`` conditions and ``regex`` fields run on."""
     jsonld: tuple[Mapping[str, Any], ...]
+    unread_jsonld: tuple[str, ...]
+    """The source of each JSON-LD block that is not JSON that we read."""
     parts: tuple[Part, ...]
     files: Files
     """The attached files."""
@@ -275,6 +277,7 @@ def _assemble(message: Message, headers: Headers, subject: str, body: Body) -> M
         lines=body.lines,
         text=body.text,
         jsonld=body.jsonld,
+        unread_jsonld=body.unread_jsonld,
         parts=body.parts,
         files=Files(body.parts),
         defects=tuple(defects),

@@ -58,6 +58,7 @@ def parse(mail: Mail, rules: RuleSet, *, mailbox: Mailbox, packs: Iterable[str])
     tried = try_rules(mail, rules, packs)
     labels = Labels(mail.lines)
     read = _choose(mail, tried, labels, rules, mailbox)
+    _hold_unread(read, mail, tried)
     _hold_in_doubt(read, mail, mailbox)
     seen |= trace.of_rules(tried)
     return Reading(
@@ -80,6 +81,17 @@ def _hold_in_doubt(read: _Read, mail: Mail, mailbox: Mailbox) -> None:
     else:
         return
     read.outcome, read.reason, read.events = Outcome.INCOMPLETE, reason, ()
+
+
+def _hold_unread(read: _Read, mail: Mail, tried: tuple[Tried, ...]) -> None:
+    """Hold a reading where a block that cannot be read names the type of a rule, and so may tell more than it."""
+    types = {value for one in tried for name, value in one.rule.when.jsonld if name == "@type"}
+    if read.outcome is Outcome.EVENTS and any(word in block for block in mail.unread_jsonld for word in types):
+        read.outcome, read.events = Outcome.INVALID, ()
+        read.reason = (
+            "the mail holds structured data that is not JSON that we read, and may tell more than what can be read: "
+            "read the mail and enter the event by hand"
+        )
 
 
 def _location_name(mail: Mail, labels: Labels, rule: Rule | None, rules: RuleSet) -> str | None:

@@ -222,3 +222,22 @@ def test_any_headers_give_a_reading(headers: list[tuple[str, str]], kind: str, b
     raw = f"{head}Content-Type: {kind}\r\n\r\n{body}\r\n--x\r\n{body}".encode("utf-8", "surrogatepass")
     reading = read(raw)
     assert json.dumps([reading.to_json(), reading.trace])
+
+
+@pytest.mark.parametrize("cut", ["%s", "{%s,}", '{%s, "unit": "C1"}'])
+def test_structured_data_that_cannot_be_read_is_not_passed_over(cut: str) -> None:
+    """A block that names a rule's type and is no JSON holds what else the mail says; one of another type does not."""
+    event = '"@type": "PmsEvent", "event": "patch", "unit": "B204", "pms_lockout": true'
+
+    def of(*blocks: str) -> Reading:
+        scripts = "".join(f'<script type="application/ld+json">{block}</script>' for block in blocks)
+        head = "From: a@sitelink.com\nSubject: Note\nDate: Fri, 01 May 2026 09:30:00 -0500\n"
+        return read(f"{head}Content-Type: text/html\n\n<html><body>{scripts}<p>Note</p></body></html>".encode())
+
+    whole, other = f"{{{event}}}", event.replace("B204", "B205")
+    assert [event.unit for event in of(whole, whole.replace("B204", "B205")).events] == ["B204", "B205"]
+    for blocks in ((whole, cut % other), (cut % other, whole)):
+        reading = of(*blocks)
+        assert (reading.outcome, reading.events) == (Outcome.INVALID, ())
+        assert "not JSON" in (reading.reason or "")
+    assert len(of(whole, cut % other.replace("PmsEvent", "Order")).events) == 1
