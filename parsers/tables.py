@@ -176,6 +176,10 @@ class _Reader(BlockReader):
             self.invalid(f"{where} has another number of cells than there are columns: {len(cells)}, {len(columns)}")
         if not _aligned(cells, columns):
             self.invalid(f"{where} is not set below the headings of its columns")
+        titles = [cell.text for cell in columns]
+        read = [cells[column].text for field in self.block.fields for column in places_of(field, titles)]
+        if {label_key(text) for text in read} & {label_key(word) for word in self.block.empty}:
+            self.invalid(f"{where} says that there are none, and holds more than that word")
         self._known.add(number)
         return Row(number, place, cells)
 

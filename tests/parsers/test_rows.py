@@ -162,6 +162,7 @@ def test_a_table_of_plain_text_is_read(body: str) -> None:
         ),
         (f"<p>Locked Out</p>{NONE_REMOVED}", Outcome.INCOMPLETE, "neither a table nor a word that it is empty"),
         (f"<p>Locked Out</p>{table()}{NONE_REMOVED}", Outcome.INCOMPLETE, "neither rows nor a word"),
+        (f"<p>Locked Out</p>{table(row('None', '', '0'))}{NONE_REMOVED}", Outcome.INVALID, "holds more than that word"),
         (f"<p>Locked Out</p><p>None</p>{TWO}{NONE_REMOVED}", Outcome.INVALID, "says that it is empty (line 2)"),
         (
             f"<p>Locked Out</p>{table(row('None', '', ''), row('A1', '', ''))}{NONE_REMOVED}",
