@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-redis test check format bench drafts faults fuzz mutants mutants dressings capabilities deps lock clean
+.PHONY: help demo demo-redis test check format bench drafts faults fuzz mutants dressings capabilities deps lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z.-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
@@ -43,6 +43,7 @@ format: $(STAMP) ## format and mend what can be mended
 bench: $(STAMP) ## speed and memory of receiving and applying, as ratios in one run (needs smtp-source)
 	$(BIN)/python -m bench.smtp
 	$(BIN)/python -m bench.apply
+	$(BIN)/python -m bench.rules
 
 drafts: $(STAMP) ## how good drafts of rules are, with every pack set aside in turn
 	$(BIN)/python -m bench.drafts
