@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from parsers import Mailbox, Reading, RuleSet, Unreadable, parse_mail, read_mail
 from parsers.charset import decode
+from parsers.forward import says_forwarded
 from parsers.parse import parse
 from parsers.rule import Field, From, Rule
 from tests.mutants.draft import Block, Draft, Form, Grid, Heading, Note, Pair, Pairs, Raw, Setting, octets_of
@@ -148,7 +149,7 @@ def _was_forwarded(octets: bytes) -> bool:
         mail = read_mail(octets)
     except Unreadable:
         return False
-    return bool(mail.chain or mail.doubt)
+    return bool(mail.chain or mail.doubt) or says_forwarded(mail.subject)
 
 
 def _draft(message: Message, *, is_fine: bool) -> Draft:

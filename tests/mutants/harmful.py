@@ -211,8 +211,8 @@ def value_cut(case: Case, draft: Draft, chance: Random) -> Mutant | None:
         return None
     place, number, pair, field = found
     cut = pair.value[: chance.randint(1, max(1, len(pair.value) - 3))]
-    if cut.count("/") == 2 or cut.count("-") == 2:
-        return None  # a shorter year or day may be a date all the same
+    if not cut.strip() or cut.count("/") == 2 or cut.count("-") == 2:
+        return None  # a shorter year or day may be a date all the same, and nothing is no date
     return Mutant(
         draft=_with(draft, place, number, replace(pair, value=cut)), must=Must.HELD, field=field, reasons=NO_VALUE
     )

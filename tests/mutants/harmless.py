@@ -327,7 +327,8 @@ def other_column(case: Case, draft: Draft, chance: Random) -> Mutant | None:
         return None
     place, grid = chance.choice(found)
     column = chance.randint(0, len(grid.rows[0]))
-    texts = (chance.choice(("Unit Size", "Rate", "Previous Unit", "Stage")), *("Z9" for _ in grid.rows[1:]))
+    title = chance.choice(("Unit Size", "Rate", "Previous Unit", "Stage"))
+    texts = (title, *("Z9" if all(row) else "" for row in grid.rows[1:]))
     rows = tuple((*row[:column], text, *row[column:]) for row, text in zip(grid.rows, texts, strict=True))
     return same(swap(draft, place, replace(grid, rows=rows)))
 

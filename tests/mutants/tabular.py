@@ -213,6 +213,17 @@ def rows_and_a_word_that_there_are_none(case: Case, draft: Draft, chance: Random
     return _held(replace(draft, body=body))
 
 
+def row_of_none_that_says_more(case: Case, draft: Draft, chance: Random) -> Mutant | None:
+    """Fill the other cells of a row that says that there are none."""
+    found = [one for one in _read_grids(case, draft) if any("none" in map(label_of, row) for row in one[1].rows)]
+    if not found:
+        return None
+    place, grid = chance.choice(found)
+    more = chance.choice(("0", "$0.00", "-", "Z999"))
+    rows = tuple(tuple(cell or more for cell in row) for row in grid.rows)
+    return Mutant(draft=swap(draft, place, replace(grid, rows=rows)), must=Must.SAME_OR_HELD, reasons=NO_VALUE)
+
+
 def table_parted(case: Case, draft: Draft, chance: Random) -> Mutant | None:
     """Part a table by a gap, so that its later rows stand without headings."""
     found = [one for one in _read_grids(case, draft) if len(one[1].rows) > 2]
@@ -262,5 +273,6 @@ def heading_said_twice(case: Case, draft: Draft, chance: Random) -> Mutant | Non
 HARMFUL_TABLES: Final[tuple[Mutation, ...]] = (
     column_renamed, headings_exchanged, titles_dropped, column_said_twice, cell_dropped, cell_said_twice, cell_emptied,
     other_cell_emptied, cell_that_is_no_value, row_torn, row_cut_off, row_said_twice, row_hidden, prose_among_rows,
-    rows_and_a_word_that_there_are_none, table_parted, heading_dropped, heading_renamed, heading_said_twice,
+    rows_and_a_word_that_there_are_none,
+    row_of_none_that_says_more, table_parted, heading_dropped, heading_renamed, heading_said_twice,
 )  # fmt: skip
