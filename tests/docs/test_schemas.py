@@ -49,6 +49,7 @@ def test_there_are_schemas() -> None:
         "events-add.json",
         "events-edit.json",
         "events-show.json",
+        "explain.json",
         "issues-list.json",
         "issues-show.json",
         "mail-show.json",

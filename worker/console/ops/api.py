@@ -23,7 +23,7 @@ from worker.console.ops.asked import Asked
 from worker.console.ops.body import Body, too_large
 from worker.console.ops.describe import describe
 from worker.console.ops.envelope import Answer, Refused, invalid, refusal_body, success_body
-from worker.console.ops.routes import JSON_BYTES, find_route
+from worker.console.ops.routes import find_route
 from worker.runtime import Runtime
 from worker.smtp.intake import Budget
 from worker.store.database import StoreError
@@ -110,7 +110,7 @@ class _OpsApi:
             raise Refused(401, "The token is missing or not valid.", headers={"WWW-Authenticate": "Bearer"})
         route, named = find_route(request.method, path)
         smtp = self._runtime.settings.smtp
-        max_bytes = smtp.max_message_bytes if route.body == "raw" else JSON_BYTES
+        max_bytes = smtp.max_message_bytes if route.body == "raw" else route.max_bytes
         body = Body(self._budget, max_bytes=max_bytes, memory_bytes=smtp.memory_bytes, directory=smtp.spool_dir)
         asked = Asked(
             path=named,

@@ -1,7 +1,7 @@
 """The envelope of every answer, and the one of every refusal."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,18 +39,23 @@ class Refused(Exception):
     """A request that is not done; the text is for the caller."""
 
     def __init__(
-        self, status: int, message: str, wrong: Mapping[str, str] | None = None, headers: Mapping[str, str] = NO_HEADERS
+        self,
+        status: int,
+        message: str,
+        wrong: Iterable[tuple[str, str]] = (),
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
-        self.wrong = dict(wrong or {})
+        self.wrong = tuple(wrong)
+        """Each field and what is wrong with it; a field may have several faults."""
         self.headers = headers
 
 
 def invalid(wrong: Mapping[str, str]) -> Refused:
     """Return the refusal that names every wrong field."""
-    return Refused(422, "Validation failed.", wrong)
+    return Refused(422, "Validation failed.", wrong.items())
 
 
 def listed(page: Page, wish: Wish) -> Answer:
@@ -66,7 +71,7 @@ def success_body(answer: Answer, *, request_id: str, now: dt.datetime) -> bytes:
 
 def refusal_body(refused: Refused, *, request_id: str, now: dt.datetime) -> bytes:
     """Return the JSON of a refusal."""
-    details = [{"field": name, "message": message} for name, message in refused.wrong.items()]
+    details = [{"field": name, "message": message} for name, message in refused.wrong]
     error = {"code": CODES[refused.status], "message": refused.message, "details": details}
     return _bytes({"success": False, "error": error, "meta": _meta(request_id, now)})
 

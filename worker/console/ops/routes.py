@@ -9,6 +9,7 @@ from worker import actions, listing, log, telling, views
 from worker.console.ops.asked import LIST_NAMES, TOKEN_NAME, Asked
 from worker.console.ops.envelope import Answer, Refused, invalid, listed
 from worker.console.ops.mending import get_replay, pause_replay, post_replay, post_undo, resume_replay
+from worker.console.ops.trying import TRY_BYTES, post_try
 from worker.pmsevent import Untellable
 from worker.runtime import Runtime
 
@@ -45,10 +46,14 @@ class Route:
     body: str = ""
     """The schema of the body, ``raw`` for bytes, empty for none."""
     is_list: bool = False
+    max_bytes: int = JSON_BYTES
+    """Bytes of the body; of ``raw`` the limit of mails holds instead."""
+    is_dry: bool = False
+    """A POST that changes nothing, and so leaves no audit row."""
 
     @property
     def is_writing(self) -> bool:
-        return self.method == "POST"
+        return self.method == "POST" and not self.is_dry
 
     def match(self, parts: tuple[str, ...]) -> dict[str, str] | None:
         """Return what a path has at the route's names; None when it is not the route's."""
@@ -272,6 +277,18 @@ ROUTES: tuple[Route, ...] = (
         params=list_params(listing.RULE_COLUMNS, "Words that the rule's name holds."),
         is_list=True,
         act=_rules,
+    ),
+    Route(
+        method="POST",
+        path="/rules/try",
+        name="tryRules",
+        about="Read a mail with some rules, or with the live ones, as `gatepost explain` does. Nothing is stored.",
+        answers={200: "Tried"},
+        refusals=(404, 408, 413, 422),
+        body="TryWish",
+        max_bytes=TRY_BYTES,
+        is_dry=True,
+        act=post_try,
     ),
     Route(
         method="GET",

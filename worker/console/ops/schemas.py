@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from parsers import Outcome
 from parsers.events import FLAGS, Kind
 from worker.calls import Verb
 from worker.order import State
@@ -183,6 +184,45 @@ SCHEMAS: Mapping[str, Schema] = {
             "senders": many(TEXT),
             "rule_set": TEXT,
         }
+    ),
+    "TryWish": {
+        **shape(
+            {
+                "mail": {**TEXT, "description": "Base64 of the mail's bytes, or its text."},
+                "mailbox": {**TEXT, "description": "The mailbox that it is for."},
+            },
+            rules={
+                "type": "object",
+                "additionalProperties": TEXT,
+                "description": "Rule files, text by name: the whole set. Without: the live set.",
+            },
+            trust={**YES_NO, "default": True, "description": "Take the sender as proven."},
+        ),
+        "additionalProperties": False,
+    },
+    "Tried": shape(
+        {
+            "outcome": one_of(Outcome),
+            "rule": MAYBE,
+            "rule_set": TEXT,
+            "reason": MAYBE,
+            "events": many(ref("ReadEvent")),
+            "trace": {**ANY_OBJECT, "description": "What was seen and tried, as `gatepost explain --json` has it."},
+        }
+    ),
+    "ReadEvent": shape(
+        {
+            "kind": one_of(Kind),
+            "unit": TEXT,
+            "crm_unit_id": TEXT,
+            "effective_at": INSTANT,
+            "identity": TEXT,
+            "body": ANY_OBJECT,
+        },
+        on=DATE,
+        expect=ANY_OBJECT,
+        tenancy=ANY_OBJECT,
+        columns=ANY_OBJECT,
     ),
     "Issue": shape(
         {
