@@ -23,6 +23,10 @@ def _with(draft: Draft, place: int, grid: Grid, row: int, *rows: tuple[str, ...]
     return swap(draft, place, replace(grid, rows=(*grid.rows[:row], *rows, *grid.rows[row + 1 :])))
 
 
+def _says_none(row: tuple[str, ...]) -> bool:
+    return "none" in map(label_of, row)
+
+
 def _held(draft: Draft) -> Mutant:
     return Mutant(draft=draft, must=Must.HELD, reasons=NO_VALUE)
 
@@ -36,7 +40,7 @@ def _spot(case: Case, draft: Draft, chance: Random) -> tuple[int, Grid, int, int
         for column, title in enumerate(grid.rows[0])
         if label_of(title) in case.columns and len(grid.rows[row]) == len(grid.rows[0]) and grid.rows[row][column]
     ]
-    found = [one for one in found if label_of(one[1].rows[one[2]][0]) != "none"]
+    found = [one for one in found if not _says_none(one[1].rows[one[2]])]
     return chance.choice(found) if found else None
 
 
@@ -205,7 +209,7 @@ def prose_among_rows(case: Case, draft: Draft, chance: Random) -> Mutant | None:
 
 def rows_and_a_word_that_there_are_none(case: Case, draft: Draft, chance: Random) -> Mutant | None:
     words = [word for block in (case.rule.tables if case.rule else ()) for word in block.empty]
-    found = [one for one in _read_grids(case, draft) if label_of(one[1].rows[-1][0]) != "none"]
+    found = [one for one in _read_grids(case, draft) if not _says_none(one[1].rows[-1])]
     if not words or not found:
         return None
     place, _ = chance.choice(found)
@@ -215,7 +219,7 @@ def rows_and_a_word_that_there_are_none(case: Case, draft: Draft, chance: Random
 
 def row_of_none_that_says_more(case: Case, draft: Draft, chance: Random) -> Mutant | None:
     """Fill the other cells of a row that says that there are none."""
-    found = [one for one in _read_grids(case, draft) if any("none" in map(label_of, row) for row in one[1].rows)]
+    found = [one for one in _read_grids(case, draft) if any(map(_says_none, one[1].rows))]
     if not found:
         return None
     place, grid = chance.choice(found)
