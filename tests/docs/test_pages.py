@@ -23,14 +23,19 @@ from worker.cli import main
 NEEDED = (
     "api",
     "architecture",
+    "capabilities",
+    "change-pms",
     "cli",
     "configuration",
     "conventions",
+    "cookbook",
+    "destinations",
     "emails",
     "first-rule",
     "flow",
     "kiss-api",
     "operations",
+    "proofs",
     "pytest",
     "quirks",
     "reconcile",
@@ -74,6 +79,11 @@ def test_every_page_is_linked_from_the_readme() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     for name in NEEDED:
         assert f"(docs/{name}.md)" in text, name
+
+
+def test_no_page_is_missing_here() -> None:
+    """Each page of the folder is one of those that must be linked, so that none is out of reach."""
+    assert {page.stem for page in DOCS.glob("*.md")} == set(NEEDED)
 
 
 @pytest.mark.parametrize("page", DECISIONS, ids=ids)

@@ -15,9 +15,14 @@ from worker.cli import main
 LEFT_OUT = "…"
 """A line of a page that stands for any number of lines."""
 
+_BLOCKS = r"console|yaml overlay|toml mailbox|csv [\w.-]+"
+"""The blocks of a page that are acted on; a CSV file has its name behind it."""
+
 _CHANGING = (
     (r"(?m)^(\{\"|reading stored mails).*\n", ""),
+    (r"\b[0-9a-f]{24}\b", "MAIL"),
     (r"\b[0-9a-f]{16}\b", "SET"),
+    (r"\bsince 20\d\d-\d\d-\d\d", "since DAY"),
     (r"\b20\d\d-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?([+-]\d\d:\d\d|Z)?", "TIME"),
     (r"\bgpi?1-\w+", "KEY"),
     (r"(\.yaml):\d+", r"\1:LINE"),
@@ -36,6 +41,8 @@ class Walk:
     def __init__(self, gatepost: Gatepost) -> None:
         self.gatepost = gatepost
         self.names: dict[str, str] = {}
+        self.failed = False
+        """Whether the last command ended with another exit code than 0."""
 
     def send(self, raw: bytes, to: str, sender: str = "pms@sitelink.com") -> str:
         """Send a mail, wait until it has come to rest, and return its id; the page calls it MAIL."""
@@ -60,26 +67,46 @@ class Walk:
         ``before``: what happens before each block of commands.
         """
         happenings = iter(before)
-        for info, text in re.findall(r"^```(console|yaml overlay)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL):
-            if info == "yaml overlay":
-                pack = re.search(r"^extends: (\w+)$", text, re.MULTILINE)
-                assert pack
-                (self.gatepost.folder / "own" / f"{pack[1]}-own.yaml").write_text(text, "utf-8")
+        for info, text in re.findall(rf"^```({_BLOCKS})\n(.*?)^```$", section, re.MULTILINE | re.DOTALL):
+            if info == "toml mailbox":
+                self.set_mailbox(text)
+                continue
+            if info != "console":
+                self._write(info.partition(" ")[2], text)
                 continue
             next(happenings, lambda _walk: None)(self)
             for command, expected in told(text):
-                if fault := differs(self.plain(expected), printed := self.run(command)):
+                printed = self.run(command)
+                if self.failed and expected.strip() == LEFT_OUT:
+                    yield f"$ {command}\n  failed, and the page does not say so\n{printed}"
+                elif fault := differs(self.plain(expected), printed):
                     yield f"$ {command}\n  {fault}\n{printed}"
+
+    def set_mailbox(self, text: str) -> None:
+        """Put the mailbox of a page in the configuration's place, and have it read again; it trusts this host."""
+        head = self.gatepost.config.read_text("utf-8").partition("[[mailbox]]")[0]
+        self.gatepost.config.write_text(head + text.replace("192.0.2.25/32", "127.0.0.0/8"), "utf-8")
+        before = self.gatepost.log().count("reloaded")
+        self.gatepost.hang_up()
+        wait_until(lambda: self.gatepost.log().count("reloaded") > before, what="the new configuration")
+
+    def _write(self, name: str, text: str) -> None:
+        """Write a file of the page: one that extends a pack has its name from the pack."""
+        if name == "overlay":
+            pack = re.search(r"^extends: (\w+)$", text, re.MULTILINE)
+            assert pack
+            name = f"own/{pack[1]}-own.yaml"
+        (self.gatepost.folder / name).write_text(text, "utf-8")
 
     def run(self, command: str) -> str:
         """Run a command of a page, and return what it prints."""
-        if "EVENT" in command:
-            (*_, event) = self.gatepost.cli("mail", "show", self.names["MAIL"])["events"]
-            self.names["EVENT"] = str(event["id"])
         for name, value in self.names.items():
             command = re.sub(rf"\b{name}\b", value, command)
         with chdir(self.gatepost.folder):
             done = CliRunner().invoke(main, shlex.split(command)[1:], catch_exceptions=False)
+        self.failed = done.exit_code != 0
+        if listed := re.search(r"\A.*\n(\d+) ", done.output) if " events list" in command else None:
+            self.names["EVENT"] = listed[1]
         if " replay " in command and "--go" in command:
             wait_until(self._has_replayed, what="the replay")
         self.gatepost.settle()
@@ -90,8 +117,6 @@ class Walk:
 
     def plain(self, text: str) -> str:
         """Return a text without what differs from run to run."""
-        mail = self.names.get("MAIL")
-        text = text.replace(mail, "MAIL") if mail else text
         text = text.replace(f"{self.gatepost.folder}/", "").replace(f"{ROOT}/", "")
         for pattern, word in _CHANGING:
             text = re.sub(pattern, word, text)
