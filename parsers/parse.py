@@ -189,8 +189,10 @@ def _against_text(told: _Read, texts: list[_Read]) -> _Read:
 
 
 def _differs(told: tuple[Event, ...], text: _Read) -> bool:
+    if text.outcome is Outcome.INVALID:
+        return True  # it states what cannot be read, which may be something else
     if text.outcome not in (Outcome.EVENTS, Outcome.IGNORED):
-        return False  # the text cannot be read, so it says nothing else
+        return False  # it says too little to say something else
     if _tenancies(told) != _tenancies(text.events) or not text.events:
         return True
     if {event.crm_unit_id for event in told} != {event.crm_unit_id for event in text.events}:
