@@ -25,10 +25,15 @@ ATTACHMENT_KEYS: Final = (
     "may_be_empty",
 )  # fmt: skip
 PLACE_KEYS: Final = ("heading", "columns")
+TEXT_KEYS: Final = ("table", "empty", "skip")
+"""Keys of a table in the readable text that an attached file does not have."""
+HEADERS: Final = ("auto", "none")
+"""What `header_row` may be beside the number of a row."""
 CASE_KEYS: Final = ("where", "events", "ignore")
 LIST_KEYS: Final = ("list", "as")
 ENCODINGS: Final = ("utf-8-sig", "windows-1252", "utf-8", "iso-8859-1", "utf-16")
 """The encodings of most files; the first two are tried where a rule names none."""
+DELIMITER_WORDS: Final = ("tab", *DELIMITERS)
 _MAX_FLIPS: Final = 100
 
 
@@ -126,7 +131,7 @@ class RuleReader(NodeReader):
         types = {**mails, **{row.name: row.type for row in rows}}
         named = {row.name: row for row in rows}
         attachment, skip = self._attachment(keys["attachment"], rows) if "attachment" in keys else (None, ())
-        for key in ("empty", "skip") if attachment else ():
+        for key in TEXT_KEYS[1:] if attachment else ():
             if key in keys:
                 self.fault(
                     keys[key], f"`{key}` stands beside a `table`; an attached file has `may_be_empty` and `skip`"
@@ -185,7 +190,7 @@ class RuleReader(NodeReader):
             self.fault(node, "an attached file is found by its `name`, such as `*.csv`")
         columns = self.texts(keys.get("columns"), "a column")
         header = self.text(keys.get("header_row"), "header_row") or ("none" if columns else "auto")
-        if header not in ("auto", "none") and not (header.isdecimal() and header.isascii() and 0 < int(header) < 1000):
+        if header not in HEADERS and not (header.isdecimal() and header.isascii() and 0 < int(header) < 1000):
             self.fault(keys["header_row"], "header_row is `auto`, `none` or the number of a row", header)
             header = "auto"
         if header == "none" and not columns:
@@ -228,11 +233,9 @@ class RuleReader(NodeReader):
     def _delimiters(self, node: Node | None) -> tuple[str, ...]:
         found = self.texts(node, "a delimiter")
         for text in found:
-            if node is not None and text not in ("tab", *DELIMITERS):
+            if node is not None and text not in DELIMITER_WORDS:
                 self.fault(node, "a delimiter is one of `,`, `;`, `|` and tab", text)
-        return (
-            tuple("\t" if text == "tab" else text for text in found if text in ("tab", *DELIMITERS)) or DELIMITERS[:3]
-        )
+        return tuple("\t" if text == "tab" else text for text in found if text in DELIMITER_WORDS) or DELIMITERS[:3]
 
     def _list(self, node: Node, keys: Mapping[str, Node], fields: tuple[Field, ...]) -> ListBlock | None:
         for key in TABLE_KEYS:

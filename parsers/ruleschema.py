@@ -14,7 +14,18 @@ from parsers.fieldnodes import CREDITS, FIELD_KEYS, OCCURRED_KEYS, ROW_SOURCES, 
 from parsers.load import OVERLAY_KEYS, PACK_KEYS
 from parsers.names import CALENDARS
 from parsers.rule import From, Type
-from parsers.rulenodes import LIST_KEYS, PLACE_KEYS, RULE_KEYS, TABLE_KEYS, WHEN_KEYS
+from parsers.rulenodes import (
+    ATTACHMENT_KEYS,
+    CASE_KEYS,
+    DELIMITER_WORDS,
+    HEADERS,
+    LIST_KEYS,
+    PLACE_KEYS,
+    RULE_KEYS,
+    TABLE_KEYS,
+    TEXT_KEYS,
+    WHEN_KEYS,
+)
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -47,8 +58,11 @@ def rule_schema() -> Schema:
             "field": _field(SOURCES),
             "row_field": _field(ROW_SOURCES),
             "occurred": {**_object(OCCURRED_KEYS, _OCCURRED), "oneOf": _exactly_one(SOURCES)},
-            "each": {"anyOf": [_ref("table"), _ref("list")]},
-            "table": _object(TABLE_KEYS, _TABLE, needed=("table", "fields", "events")),
+            "each": {"anyOf": [_ref("table"), _ref("file"), _ref("list")]},
+            "table": _rows([key for key in TABLE_KEYS if key != "attachment"], "table"),
+            "file": _rows([key for key in TABLE_KEYS if key not in TEXT_KEYS], "attachment"),
+            "attachment": _object(ATTACHMENT_KEYS, _ATTACHMENT, needed=("name",)),
+            "case": {**_object(CASE_KEYS, _CASE, needed=("where",)), "oneOf": _exactly_one(("events", "ignore"))},
             "list": _object(LIST_KEYS, {}, needed=LIST_KEYS),
             "event": _event(),
             "value": {"anyOf": [_SCALAR, _object(VALUE_KEYS, _VALUE, needed=("value",))]},
@@ -85,6 +99,11 @@ def _field(sources: tuple[From, ...]) -> Schema:
     first = {**_object((*sources, *FIELD_KEYS), _FIELD), "oneOf": _exactly_one(sources)}
     other = {**_object(sources, _FIELD), "oneOf": _exactly_one(sources)}
     return {"anyOf": [first, {"type": "array", "prefixItems": [first], "items": other}]}
+
+
+def _rows(keys: Iterable[str], place: str) -> Schema:
+    """Return the schema of a table or an attached file: where it stands, its fields, and what its rows say."""
+    return {**_object(keys, _TABLE, needed=(place, "fields")), "oneOf": _exactly_one(("events", "cases"))}
 
 
 def _event() -> Schema:
@@ -130,7 +149,8 @@ _WHEN: Final[dict[str, Schema]] = {
     **dict.fromkeys(("subject", "from"), _PATTERN),
     **dict.fromkeys(("body", "not"), _ref("patterns")),
     "header": {"type": "object", "additionalProperties": _PATTERN},
-    "jsonld": {"type": "object", "additionalProperties": _SCALAR},
+    **{key: {"type": "object", "additionalProperties": _SCALAR} for key in ("json", "jsonld")},
+    "attachment": _ref("texts"),
 }
 _FIELD: Final[dict[str, Schema]] = {
     **{str(kind): _ref("texts") for kind in From},
@@ -147,9 +167,24 @@ _OCCURRED: Final[dict[str, Schema]] = {
 }
 _TABLE: Final[dict[str, Schema]] = {
     "table": {**_object(PLACE_KEYS, {key: _ref("texts") for key in PLACE_KEYS}), "oneOf": _exactly_one(PLACE_KEYS)},
-    "empty": _ref("texts"),
+    "attachment": _ref("attachment"),
+    **dict.fromkeys(("empty", "needs"), _ref("texts")),
     "skip": _ref("patterns"),
     "fields": {"type": "object", "additionalProperties": _ref("row_field")},
+    "events": _one_or_list(_ref("event")),
+    "cases": _one_or_list(_ref("case")),
+}
+_ATTACHMENT: Final[dict[str, Schema]] = {
+    **dict.fromkeys(("name", "encoding", "columns", "fill_down"), _ref("texts")),
+    "delimiter": _one_or_list({"enum": list(DELIMITER_WORDS)}),
+    "header_row": {
+        "anyOf": [{"enum": list(HEADERS)}, {"type": "integer"}, {"type": "string", "pattern": "^[0-9]{1,3}$"}]
+    },
+    "skip": _ref("patterns"),
+    **dict.fromkeys(("group_rows", "may_be_empty"), _FLAG),
+}
+_CASE: Final[dict[str, Schema]] = {
+    "where": {"type": "object", "additionalProperties": _ref("texts"), "minProperties": 1, "maxProperties": 1},
     "events": _one_or_list(_ref("event")),
 }
 _VALUE: Final[dict[str, Schema]] = {"if": {"enum": ["single"]}}

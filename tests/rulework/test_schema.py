@@ -49,6 +49,25 @@ rules:
         skip: ^Total
         fields: {unit: {column: Unit}, status: {column: Status}}
         events: [{snapshot: {unit: unit, occupied: {from: status, true: [In], false: [Out]}}}]
+  - id: file
+    when: {attachment: ["*.csv", "*.xlsx"], json: {data.kind: x}}
+    fields: {site: {json: data.site, optional: true}}
+    each:
+      - attachment:
+          {name: "*.csv", encoding: [utf-8, utf-16], delimiter: [";", tab], header_row: 7, sheet: Units,
+           fill_down: [Site], skip: [^Total], group_rows: true, may_be_empty: "true"}
+        account: tenant
+        needs: [tenant]
+        fields: {unit: {column: Unit}, type: {column: Type}, tenant: {column: Tenant, optional: true}}
+        cases:
+          - {where: {type: [In]}, events: [{move_out: {unit: unit, expect: {pms_tenant_id: tenant}}}]}
+          - {where: {type: Rate}, ignore: no fact}
+  - id: places
+    when: {attachment: a.csv}
+    each:
+      attachment: {name: a.csv, header_row: none, columns: [Unit]}
+      fields: {unit: {column: Unit}}
+      events: [{patch: {unit: unit, pms_lockout: true}}]
   - id: ledger
     when: {subject: l}
     fields: {ledger: {label: L}}
@@ -94,6 +113,18 @@ def test_every_pack_and_example_is_valid(schema: Path) -> None:
         ("{regex: z}", "{regex: z, type: text}"),
         ("as: unit", "called: unit"),
         ("heading: [H]", "headings: [H]"),
+        ("{name: a.csv,", "{file: a.csv,"),
+        ("{name: a.csv,", "{sheet: a,"),
+        ("      attachment: {name: a.csv", "      empty: None\n      attachment: {name: a.csv"),
+        ("delimiter: [", "delimiter: ['#', "),
+        ("header_row: 7", "header_row: first"),
+        ("group_rows: true", "group_rows: maybe"),
+        ("needs: [tenant]", "needs: {tenant: x}"),
+        ("where: {type: Rate}", "where: {type: Rate, unit: x}"),
+        ("where: {type: Rate}, ignore", "where: {type: Rate}, events: [], ignore"),
+        ("where: {type: Rate}", "when: {type: Rate}"),
+        ("json: {data.kind: x}", "json: [data.kind]"),
+        ("attachment: a.csv}", "attachment: {name: a.csv}}"),
         ("- patch:", "- pach:"),
         ("expect: {ledger_id: unit}", "expect: {ledger: unit}"),
         ("flips: 20%", "flips: many"),
