@@ -52,11 +52,12 @@ class Disguise:
     def __init__(self, seed: str, *, shift_days: int = 0, dates: Iterable[DateFormat] = (), domain: str = "") -> None:
         """``shift_days``: how far dates in one of the formats ``dates`` move. ``domain``: its links keep their host."""
         self._seed = seed
-        self._shift = dt.timedelta(days=shift_days)
+        self.shift = dt.timedelta(days=shift_days)
         self._dates = tuple(dates)
         self._domain = domain
         self._numbers: set[str] = set()
         self._names: set[str] = set()
+        self._serials: set[str] = set()
         self._originals: set[str] = set()
         self._made: dict[tuple[str, str], str] = {}
         self._taken: set[tuple[str, str]] = set()
@@ -67,8 +68,34 @@ class Disguise:
         return frozenset(self._names)
 
     def add_value(self, text: str) -> None:
-        """Make a value known whose numbers are replaced however short they are."""
-        self._numbers |= {found[0] for found in _TOKEN.finditer(text) if found.lastgroup == "number"}
+        """Make a value known whose numbers are replaced however short they are, and whatever else they look like."""
+        for found in _TOKEN.finditer(text):
+            if found.lastgroup == "number" or (found.lastgroup in ("date", "time", "size") and found[0] == text):
+                self._numbers.add(found[0])
+
+    def add_serial(self, text: str) -> None:
+        """Make a number of a spreadsheet known that is a date."""
+        self._serials.add(text)
+
+    def is_serial(self, text: str) -> bool:
+        """Return whether a number of a spreadsheet is a date."""
+        return text in self._serials
+
+    def moved(self, moment: dt.datetime) -> dt.datetime:
+        """Return what a date of a spreadsheet becomes; one at the end of all years stays."""
+        try:
+            return moment + self.shift
+        except OverflowError:
+            return moment
+
+    def mangled(self, moment: dt.datetime) -> dt.datetime:
+        """Return what becomes of something else that a spreadsheet took for a date: another day of that year."""
+
+        def make(chance: str) -> str:
+            month, day = (moment.month + int(chance[:4], 16) % 11) % 12 + 1, 1 + int(chance[4:8], 16) % 28
+            return moment.replace(month=month, day=day).isoformat()
+
+        return dt.datetime.fromisoformat(self._once("mangled", moment.isoformat(), make))
 
     def add_names(self, words: Iterable[str]) -> None:
         """Make words known that are replaced wherever they stand."""
@@ -81,7 +108,11 @@ class Disguise:
     def replaced(self, text: str) -> list[str]:
         """Return the tokens of a text that are replaced; dates, which may be kept and moved, are not among them."""
         return [
-            found[0] for found in _TOKEN.finditer(text) if found.lastgroup != "date" and self._token(found) != found[0]
+            found[0]
+            for found in _TOKEN.finditer(text)
+            if (found.lastgroup != "date" or found[0] in self._numbers)
+            and found[0] not in self._serials
+            and self._token(found) != found[0]
         ]
 
     def text(self, text: str) -> str:
@@ -90,6 +121,8 @@ class Disguise:
 
     def _token(self, found: re.Match[str]) -> str:
         token = found[0]
+        if token in self._numbers:
+            return self._digits(token)
         match found.lastgroup:
             case "url":
                 return self._url(token)
@@ -99,7 +132,7 @@ class Disguise:
                 return self._date(token)
             case "phone":
                 return self._phone(token)
-            case "number" if token in self._numbers or sum(map(str.isdigit, token)) >= _MIN_DIGITS:
+            case "number" if sum(map(str.isdigit, token)) >= _MIN_DIGITS:
                 return self._digits(token)
             case "word" if token.casefold() in self._names:
                 return self._name(token)
@@ -122,13 +155,16 @@ class Disguise:
         return f"{self._name(local.lower())}@{domain}"
 
     def _date(self, token: str) -> str:
-        if not self._shift:
+        if not self.shift:
             return token
-        found = {moved for form in self._dates if (moved := shift_date(token, form, self._shift)) is not None}
+        found = {moved for form in self._dates if (moved := shift_date(token, form, self.shift)) is not None}
         return found.pop() if len(found) == 1 else token
 
     def _digits(self, token: str) -> str:
-        """Return a token with other digits; leading zeros stay, and an amount of nothing stays nothing."""
+        """Return a token with other digits; leading zeros stay, and an amount of nothing stays nothing.
+
+        A fraction that ends in another digit than zero goes on to: else it would be shorter as a number.
+        """
         digits = "".join(sign for sign in token if sign.isdigit())
         lead = len(digits) - len(digits.lstrip("0"))
         if lead == len(digits):
@@ -137,6 +173,8 @@ class Disguise:
         def make(chance: str) -> str:
             drawn = [str(int(pair, 16) % 10) for pair in re.findall("..", chance * (1 + len(digits) // 32))]
             drawn[lead] = str(1 + int(chance[:4], 16) % 9)
+            if "." in token and digits[-1] != "0":
+                drawn[len(digits) - 1] = str(1 + int(chance[4:8], 16) % 9)
             rest = iter("0" * lead + "".join(drawn[lead : len(digits)]))
             return "".join(next(rest) if sign.isdigit() else sign for sign in token)
 

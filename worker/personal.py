@@ -100,8 +100,13 @@ def _rule_texts(rule: Rule) -> Iterator[str]:
     when = rule.when
     patterns = [when.subject, *when.body, *when.absent, when.sender]
     yield from (re.sub(r"\\[a-zA-Z]", " ", pattern.text) for pattern in patterns if pattern)
+    yield from (value for stated in (*when.json, *when.jsonld) for value in stated)
     for table in rule.tables:
         yield from (*table.heading, *(word for words in table.columns for word in words), *table.empty)
+        yield from (word for case in table.cases for word in case.words)
+        yield from (re.sub(r"\\[a-zA-Z]", " ", pattern.text) for pattern in table.skip)
+        if file := table.attachment:
+            yield from (*file.names, *file.columns, *file.fill_down, file.sheet)
     for event in rule.all_events:
         yield from (word for _, spec in event.values if isinstance(spec, Words) for word in (*spec.trues, *spec.falses))
     for one in (*rule.all_fields, *(field for table in rule.tables for field in table.fields)):
@@ -110,6 +115,11 @@ def _rule_texts(rule: Rule) -> Iterator[str]:
             yield from source.words
             if source.pattern:
                 yield re.sub(r"\(\?P<\w+>|\\[a-zA-Z]", " ", source.pattern.text)
+
+
+def titles_people(title: str) -> bool:
+    """Return whether what stands below or beside a title may be somebody's name."""
+    return _NAME_LABEL.search(title) is not None
 
 
 def names_in(
@@ -124,7 +134,7 @@ def names_in(
         label, value = _parted(line)
         if found := _GREETING.match(line.text):
             texts.append(found["name"])
-        elif _NAME_LABEL.search(label) and len(_WORD.findall(value)) <= 8:
+        elif titles_people(label) and len(_WORD.findall(value)) <= 8:
             texts.append(value)
         else:
             texts += _capitalised(value)

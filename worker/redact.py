@@ -7,13 +7,12 @@ Errors:
     NotRedacted(Exception)    the mail cannot be redacted, or the result says something else; says what and where
 """
 
-import datetime as dt
 import hashlib
 import html
 import quopri
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from email import message_from_bytes
 from email.base64mime import body_encode
 from email.generator import BytesGenerator
@@ -21,7 +20,7 @@ from email.header import Header
 from email.message import Message
 from email.utils import format_datetime
 from io import BytesIO
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from parsers import Mailbox, Reading, RuleSet, Unreadable, parse_mail, read_mail
 from parsers.body import header_text
@@ -29,8 +28,11 @@ from parsers.charset import decode
 from parsers.mail import Mail
 from parsers.rule import From, Rule, Type
 from parsers.text import Line
+from parsers.trace import MAX_CAPTURES
 from worker.disguise import ROLES, Disguise
 from worker.personal import Vocabulary, names_in, vocabulary_of
+from worker.redactfile import FileWork, Reads, codec_of, file_lines, reads_of, redact_file, text_lines
+from worker.redactproof import differences, leaks, unsure_lines
 
 _KEPT: Final = (
     "date",
@@ -41,16 +43,11 @@ _KEPT: Final = (
     "content-id",
 )
 _PEOPLE: Final = ("from", "sender", "reply-to", "to", "cc", "delivered-to")
-_TEXTUAL = re.compile(r"text/.*|application/(?:json|ld\+json|csv)|message/delivery-status")
 _FILENAME = re.compile(r'(\b(?:file)?name\*?\s*=\s*)("[^"]*"|[^;\s]+)', re.IGNORECASE)
 _MARKUP = re.compile(
     r"(<style\b.*?</style\s*>|<script\b(?![^>]*ld\+json).*?</script\s*>|<[^>]*>)", re.IGNORECASE | re.DOTALL
 )
 _LINK = re.compile(r"""(https?://[^\s"'<>]+|mailto:[^\s"'<>]+)|((?:alt|title)\s*=\s*"[^"]*")""", re.IGNORECASE)
-_CELL = re.compile(r'"[^"]*"|[^,;\t\r\n"]+')
-_CODECS = ("utf-8-sig", "utf-8", "utf-16", "utf-16-le", "utf-16-be", "cp1252", "iso-8859-15")
-_MIN_LEAK = 4
-"""Characters from which on a replaced number may stand nowhere in the result; a shorter one may stand by chance."""
 
 
 class NotRedacted(Exception):
@@ -66,17 +63,17 @@ class Redacted:
     """Lines of the new readable text at which a person should look, by number."""
     removed: tuple[str, ...]
     """Attached files whose content was removed, by their new names."""
+    left_out: tuple[str, ...] = ()
+    """What spreadsheets held beside their cells and is left out, by the new names of the files."""
 
 
 @dataclass(slots=True)
 class _Work:
     """What is known while one mail is redacted."""
 
-    disguise: Disguise
+    files: FileWork
     keeps_headers: frozenset[str]
     rename: Callable[[str, str], str]
-    shift: dt.timedelta
-    removed: list[str] = field(default_factory=list[str])
 
 
 def redact(raw: bytes, rules: RuleSet, mailbox: Mailbox, *, seed: str = "", shift_days: int = 0) -> Redacted:
@@ -95,27 +92,37 @@ def redact(raw: bytes, rules: RuleSet, mailbox: Mailbox, *, seed: str = "", shif
     rule = _rule_of(before, rules)
     vocabulary = vocabulary_of(rules, rule)
     dates = rules.packs[rule.pack].dates if rule else ()
+    if before.trace.get("captured", 0) > MAX_CAPTURES:
+        raise NotRedacted(
+            f"{before.trace['captured']} values are read from it, and {MAX_CAPTURES} can be proven: shorten its report"
+        )
     disguise = Disguise(seed, shift_days=shift_days, dates=dates, domain=_domain_of(mail, rules, rule))
+    files = FileWork(disguise=disguise, reads=reads_of(rule))
     message = message_from_bytes(raw)
-    lines = _all_lines(message)
+    lines = _all_lines(message, files.reads, vocabulary)
     _learn(disguise, mail, lines, before, rule, vocabulary)
     work = _Work(
-        disguise=disguise,
+        files=files,
         keeps_headers=_headers_of(rule),
         rename=lambda name, value: _header(name, value, mailbox, disguise, seed),
-        shift=dt.timedelta(days=shift_days),
     )
     _rewrite(message, work, path="")
     made = _octets(message)
     after = parse_mail(made, rules, mailbox=mailbox)
     again = read_mail(made)
+    left = _all_lines(message, files.reads, vocabulary, is_made=True)
     faults = [
-        *_differences(before, after, disguise, work.shift),
-        *_leaks((*mail.lines, *lines), (*again.lines, *_all_lines(message)), disguise),
+        *differences(before, after, files, _types_of(rule)),
+        *leaks((*mail.lines, *lines), (*again.lines, *left), disguise),
     ]
     if faults:
-        raise NotRedacted("\n".join(faults))
-    return Redacted(raw=made, unsure=tuple(_unsure(again, after, vocabulary)), removed=tuple(work.removed))
+        raise NotRedacted("\n".join([*files.unread, *faults]))
+    return Redacted(
+        raw=made,
+        unsure=tuple(unsure_lines(again, after, vocabulary)),
+        removed=tuple(files.removed),
+        left_out=tuple(files.left_out),
+    )
 
 
 # -- what is known of the mail ----------------------------------------------------------------------------------------
@@ -134,16 +141,28 @@ def _domain_of(mail: Mail, rules: RuleSet, rule: Rule | None) -> str:
     return next((sender for sender in senders if "." in sender), mail.from_domain or "")
 
 
-def _all_lines(message: Message) -> list[Line]:
-    """Return the lines of every text of a message, also of those that rules do not see: stubs, history, files."""
-    texts: list[str] = []
+def _all_lines(message: Message, reads: Reads, vocabulary: Vocabulary, *, is_made: bool = False) -> list[Line]:
+    """Return the lines of every text of a message, also of those that rules do not see: stubs, history, files.
+
+    ``is_made``: whether it is the message that is redacted already.
+    """
+    lines: list[Line] = []
     for part in message.walk():
-        octets = part.get_payload(decode=True)
-        if isinstance(octets, bytes) and _is_textual(part):
-            text = decode(octets, str(part.get_param("charset", "") or ""))
-            texts.append(html.unescape(_MARKUP.sub("\n", text)) if part.get_content_type() == "text/html" else text)
-    lines = (" ".join(line.lstrip("> ").split()) for text in texts for line in text.splitlines())
-    return [Line(text, (text,)) for text in lines if text]
+        octets, kind = part.get_payload(decode=True), part.get_content_type()
+        if not isinstance(octets, bytes):
+            continue
+        label = str(part.get_param("charset", "") or "")
+        if kind == "text/html":
+            lines += text_lines(html.unescape(_MARKUP.sub("\n", decode(octets, label))))
+        else:
+            lines += file_lines(_name_of(part), kind, octets, label, reads, vocabulary, is_made=is_made)
+    return lines
+
+
+def _types_of(rule: Rule | None) -> Mapping[str, Type]:
+    """Return the types of the fields of a rule, those of its rows too, by their names."""
+    rows = [one for table in rule.tables for one in table.fields] if rule else []
+    return {one.name: one.type for one in (*rule.all_fields, *rows)} if rule else {}
 
 
 def _learn(
@@ -155,11 +174,12 @@ def _learn(
     vocabulary: Vocabulary,
 ) -> None:
     """Make known what rules captured, and the words that look like names."""
-    rows = [one for table in rule.tables for one in table.fields] if rule else []
-    types = {one.name: one.type for one in (*rule.all_fields, *rows)} if rule else {}
+    types = _types_of(rule)
     captured: list[str] = []
     for one in reading.trace.get("captures", ()):
         kind = types.get(one["field"], Type.TEXT)
+        if kind in (Type.DATE, Type.DATETIME) and one["text"].isdecimal():
+            disguise.add_serial(one["text"])
         if kind in (Type.DATE, Type.DATETIME, Type.FLAG) or one["source"] == From.CONST:
             continue
         disguise.add_value(one["text"])
@@ -189,22 +209,10 @@ def _rewrite(message: Message, work: _Work, path: str) -> None:
         for place, child in enumerate(cast("list[Message]", content), 1):
             _rewrite(child, work, f"{path}.{place}".lstrip("."))
         return
-    kind = message.get_content_type()
-    if _is_textual(message):
-        _rewrite_text(message, work, path or "1", is_html=kind == "text/html")
-    elif message.get_payload(decode=True):
-        name = header_text(message.get_filename() or kind)
-        work.removed.append(work.disguise.text(name))
-        _put(message, b"The content of this file was removed.\r\n")
-
-
-def _is_textual(message: Message) -> bool:
-    name = str(message.get_filename() or "").lower()
-    return _TEXTUAL.fullmatch(message.get_content_type()) is not None or name.endswith((".csv", ".txt", ".json"))
-
-
-def _is_table(message: Message) -> bool:
-    return message.get_content_type().endswith("csv") or str(message.get_filename() or "").lower().endswith(".csv")
+    if message.get_content_type() == "text/html":
+        _rewrite_page(message, work, path or "1")
+    elif _content(message):
+        _rewrite_file(message, work, path or "1")
 
 
 def _rewrite_headers(message: Message, work: _Work, *, is_mail: bool) -> None:
@@ -212,13 +220,13 @@ def _rewrite_headers(message: Message, work: _Work, *, is_mail: bool) -> None:
     made: list[tuple[str, str]] = []
     for name, value in message.raw_items():
         low, written = name.lower(), str(value)
-        if low == "date" and work.shift:
+        if low == "date" and work.files.disguise.shift:
             moment = read_mail(f"Date: {written}\r\n\r\n".encode("utf-8", "replace")).date
-            written = format_datetime(moment + work.shift) if moment else written
+            written = format_datetime(moment + work.files.disguise.shift) if moment else written
         elif low in ("content-type", "content-disposition"):
             written = _FILENAME.sub(lambda found: found[1] + _file_name(found[2], work), written)
         elif low == "subject" or low in work.keeps_headers:
-            written = _encoded(work.disguise.text(header_text(written)))
+            written = _encoded(work.files.disguise.text(header_text(written)))
         elif is_mail and (low in _PEOPLE or low == "message-id"):
             written = work.rename(low, header_text(written))
         elif low not in _KEPT:
@@ -234,7 +242,7 @@ def _file_name(written: str, work: _Work) -> str:
     text = header_text(written.strip('"'))
     if not text.isascii() or "'" in text or "=?" in text:
         return f'"file.{text.rpartition(".")[2] if text.isascii() else "bin"}"'
-    return f'"{work.disguise.text(text)}"'
+    return f'"{work.files.disguise.text(text)}"'
 
 
 def _encoded(text: str) -> str:
@@ -260,34 +268,37 @@ def _header(name: str, value: str, mailbox: Mailbox, disguise: Disguise, seed: s
     )
 
 
-def _rewrite_text(message: Message, work: _Work, path: str, *, is_html: bool) -> None:
-    octets = message.get_payload(decode=True)
-    assert isinstance(octets, bytes)  # noqa: S101  a leaf has octets
+def _rewrite_page(message: Message, work: _Work, path: str) -> None:
+    octets = _content(message)
     label = str(message.get_param("charset", "") or "")
     text = decode(octets, label)
-    codec = _codec_of(octets, text, label)
+    codec = codec_of(octets, text, label)
     if codec is None:
-        raise NotRedacted(f"part {path}: holds octets that its charset lacks, so it cannot be written again")
-    if is_html:
-        made = _html(text, work.disguise)
-    elif _is_table(message):
-        made = _CELL.sub(lambda found: work.disguise.text(found[0]), text)
-    else:
-        made = work.disguise.text(text)
-    mark = b"\xef\xbb\xbf" if codec == "utf-8-sig" else b""
-    plain = {"utf-8-sig": "utf-8"}.get(codec, codec)
-    _put(message, mark + made.encode(plain, "xmlcharrefreplace" if is_html else "strict"))
+        raise _unwritable(path)
+    mark, encoding = codec
+    _put(message, mark + _html(text, work.files.disguise).encode(encoding, "xmlcharrefreplace"))
 
 
-def _codec_of(octets: bytes, text: str, label: str) -> str | None:
-    """Return the codec by which a text became these octets; None when it cannot become them again."""
-    for codec in (label, *_CODECS):
-        try:
-            if codec and octets.decode(codec) == text and text.encode(codec) == octets:
-                return codec
-        except (LookupError, UnicodeError):
-            continue
-    return None
+def _rewrite_file(message: Message, work: _Work, path: str) -> None:
+    label = str(message.get_param("charset", "") or "")
+    made = redact_file(_name_of(message), message.get_content_type(), _content(message), label, work.files)
+    if made is None:
+        raise _unwritable(path)
+    _put(message, made)
+
+
+def _unwritable(path: str) -> NotRedacted:
+    return NotRedacted(f"part {path}: holds octets that its charset lacks, so it cannot be written again")
+
+
+def _content(message: Message) -> bytes:
+    octets = message.get_payload(decode=True)
+    assert isinstance(octets, bytes)  # noqa: S101  a leaf has octets
+    return octets
+
+
+def _name_of(message: Message) -> str:
+    return header_text(str(message.get_filename() or ""))
 
 
 def _put(message: Message, octets: bytes) -> None:
@@ -337,64 +348,3 @@ def _octets(message: Message) -> bytes:
     out = BytesIO()
     BytesGenerator(out, mangle_from_=False, maxheaderlen=0).flatten(message, linesep="\r\n")
     return out.getvalue()
-
-
-# -- the proof --------------------------------------------------------------------------------------------------------
-
-
-def _differences(before: Reading, after: Reading, disguise: Disguise, shift: dt.timedelta) -> Iterator[str]:
-    """Yield what the result says otherwise, beyond what was replaced."""
-    for name in ("outcome", "rule"):
-        old, new = getattr(before, name), getattr(after, name)
-        if old != new:
-            yield f"{name}: it was {old}, and would be {new}" + (f": {after.reason}" if after.reason else "")
-            return
-    yield from _captures_differ(before.trace, after.trace, disguise)
-    if [event.kind for event in before.events] != [event.kind for event in after.events]:
-        yield "events: others come out"
-        return
-    for number, (old, new) in enumerate(zip(before.events, after.events, strict=True), 1):
-        if (old.body.keys(), old.expect.keys()) != (new.body.keys(), new.expect.keys()):
-            yield f"event {number}: states other facts"
-        if old.mailed_at + shift != new.mailed_at:
-            yield f"event {number}: was told at another time"
-        for name in old.body:
-            if isinstance(old.body[name], bool | None) and old.body[name] != new.body[name]:
-                yield f"event {number}: {name} is otherwise"
-    if len({event.unit for event in before.events}) != len({event.unit for event in after.events}):
-        yield "events: two units became one"
-
-
-def _captures_differ(before: Mapping[str, Any], after: Mapping[str, Any], disguise: Disguise) -> Iterator[str]:
-    old, new = before.get("captures", ()), after.get("captures", ())
-    if len(old) != len(new):
-        yield f"{len(old)} values were captured, and {len(new)} would be"
-        return
-    became: dict[str, str] = {}
-    for one, other in zip(old, new, strict=True):
-        if (one["field"], one["source"], one["line"]) != (other["field"], other["source"], other["line"]):
-            yield f"the field `{one['field']}` would be found elsewhere"
-        elif disguise.text(one["text"]) != other["text"]:
-            yield f"the field `{one['field']}` (line {one['line']}) would not hold what its value was replaced by"
-        became[one["text"]] = other["text"]
-    if len(set(became.values())) < len(became):
-        yield "two values became one: try another --seed"
-    if before.get("unaccounted") != after.get("unaccounted") or before.get("lines") != after.get("lines"):
-        yield "other lines would be unaccounted for"
-
-
-def _leaks(before: Sequence[Line], after: Sequence[Line], disguise: Disguise) -> Iterator[str]:
-    """Yield where something that was replaced elsewhere still stands."""
-    seen = "\n".join(line.text for line in after).casefold()
-    tokens = {token.casefold() for line in before for token in disguise.replaced(line.text) if len(token) >= _MIN_LEAK}
-    left = sorted(token for token in tokens if re.search(rf"(?<!\w){re.escape(token)}(?!\w)", seen))
-    if left:
-        yield f"{len(left)} names or values that were replaced still stand somewhere: take them out by hand"
-
-
-def _unsure(mail: Mail, reading: Reading, vocabulary: Vocabulary) -> Iterator[tuple[int, str]]:
-    """Yield the lines from which nothing was captured and that hold more than words known to be nobody's."""
-    captured = {one["line"] for one in reading.trace.get("captures", ())}
-    for number, line in enumerate(mail.lines, 1):
-        if number not in captured and not vocabulary.covers(line.text):
-            yield number, line.text

@@ -48,11 +48,12 @@ def to_fixture(
     found = rules_at(settings, paths)
     unsure: tuple[tuple[int, str], ...] = ()
     removed: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     if is_redacted:
         made = redact(
             raw, found, fixture_mailbox(mailbox_pack(out.parent, found), {}), seed=seed, shift_days=shift_days
         )
-        raw, unsure, removed = made.raw, made.unsure, made.removed
+        raw, unsure, removed, left_out = made.raw, made.unsure, made.removed, made.left_out
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(raw)
     accept_fixture(out, found)
@@ -62,6 +63,7 @@ def to_fixture(
         "redacted": is_redacted,
         "unsure": [{"line": number, "text": text} for number, text in unsure],
         "removed": list(removed),
+        "left_out": list(left_out),
     }
     if as_json:
         print_json(told)
@@ -69,6 +71,8 @@ def to_fixture(
     click.echo(f"wrote {out}\nwrote {expectation_of(out)}")
     for name in removed:
         click.echo(f"the content of the attached file {name} was removed")
+    for told_of in left_out:
+        click.echo(f"left out of the attached file {told_of}")
     for number, text in unsure:
         click.echo(f"look at line {number}: {text}")
     if not is_redacted:

@@ -1,0 +1,82 @@
+"""Prove a redacted mail: it says the same up to what was replaced, and nothing that was replaced is left. Pure."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from parsers import Reading
+from parsers.mail import Mail
+from parsers.rule import Type
+from parsers.text import Line
+from worker.disguise import Disguise
+from worker.personal import Vocabulary
+from worker.redactfile import FileWork
+
+_MIN_LEAK = 4
+"""Characters from which on a replaced number may stand nowhere in the result; a shorter one may stand by chance."""
+
+
+def differences(before: Reading, after: Reading, files: FileWork, types: Mapping[str, Type]) -> Iterator[str]:
+    """Yield what the result says otherwise, beyond what was replaced.
+
+    ``types``: those of the rule's fields, by their names.
+    """
+    for name in ("outcome", "rule"):
+        old, new = getattr(before, name), getattr(after, name)
+        if old != new:
+            yield f"{name}: it was {old}, and would be {new}" + (f": {after.reason}" if after.reason else "")
+            return
+    yield from _captures_differ(before.trace, after.trace, files, types)
+    if [event.kind for event in before.events] != [event.kind for event in after.events]:
+        yield "events: others come out"
+        return
+    for number, (old, new) in enumerate(zip(before.events, after.events, strict=True), 1):
+        if (old.body.keys(), old.expect.keys()) != (new.body.keys(), new.expect.keys()):
+            yield f"event {number}: states other facts"
+        if old.mailed_at + files.disguise.shift != new.mailed_at:
+            yield f"event {number}: was told at another time"
+        for name in old.body:
+            if isinstance(old.body[name], bool | None) and old.body[name] != new.body[name]:
+                yield f"event {number}: {name} is otherwise"
+    if len({event.unit for event in before.events}) != len({event.unit for event in after.events}):
+        yield "events: two units became one"
+
+
+def _captures_differ(
+    before: Mapping[str, Any], after: Mapping[str, Any], files: FileWork, types: Mapping[str, Type]
+) -> Iterator[str]:
+    old, new = before.get("captures", ()), after.get("captures", ())
+    if len(old) != len(new):
+        yield f"{len(old)} values were captured, and {len(new)} would be"
+        return
+    became: dict[str, str] = {}
+    for one, other in zip(old, new, strict=True):
+        is_date = types.get(one["field"]) in (Type.DATE, Type.DATETIME)
+        became_text = files.moved.get(one["text"]) if is_date else None
+        if any(one.get(name) != other.get(name) for name in ("field", "source", "line", "row")):
+            yield f"the field `{one['field']}` would be found elsewhere"
+        elif (became_text or files.disguise.text(one["text"])) != other["text"]:
+            where = f"row {one['row']}" if "row" in one else f"line {one['line']}"
+            yield f"the field `{one['field']}` ({where}) would not hold what its value was replaced by"
+        became[one["text"]] = other["text"]
+    if len(set(became.values())) < len(became):
+        yield "two values became one: try another --seed"
+    if before.get("unaccounted") != after.get("unaccounted") or before.get("lines") != after.get("lines"):
+        yield "other lines would be unaccounted for"
+
+
+def leaks(before: Sequence[Line], after: Sequence[Line], disguise: Disguise) -> Iterator[str]:
+    """Yield where something that was replaced elsewhere still stands."""
+    seen = "\n".join(line.text for line in after).casefold()
+    tokens = {token.casefold() for line in before for token in disguise.replaced(line.text) if len(token) >= _MIN_LEAK}
+    left = sorted(token for token in tokens if re.search(rf"(?<!\w){re.escape(token)}(?!\w)", seen))
+    if left:
+        yield f"{len(left)} names or values that were replaced still stand somewhere: take them out by hand"
+
+
+def unsure_lines(mail: Mail, reading: Reading, vocabulary: Vocabulary) -> Iterator[tuple[int, str]]:
+    """Yield the lines from which nothing was captured and that hold more than words known to be nobody's."""
+    captured = {one["line"] for one in reading.trace.get("captures", ())}
+    for number, line in enumerate(mail.lines, 1):
+        if number not in captured and not vocabulary.covers(line.text):
+            yield number, line.text
