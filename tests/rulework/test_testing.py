@@ -21,7 +21,7 @@ def work(tmp_path: Path) -> Path:
     (tmp_path / "rules").mkdir()
     shutil.copy(ROOT / "rules" / "pmsevent.yaml", tmp_path / "rules")
     shutil.copytree(FIXTURES / "pmsevent", tmp_path / "fixtures" / "pmsevent")
-    for told in ("13", "14", "15", "16"):  # these are read with the pack sitelink, too
+    for told in ("13", "14", "15", "16", "17"):  # these are read with the pack sitelink, too
         for file in (tmp_path / "fixtures" / "pmsevent").glob(f"{told}-*"):
             file.unlink()
     return tmp_path
