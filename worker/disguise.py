@@ -33,6 +33,8 @@ _TOKEN = re.compile(
     rf"|(?P<size>{_SIZE})(?!\w)|(?P<phone>{_PHONE})(?!\w))|(?P<number>(?<!\w){_NUMBER})|(?P<word>[^\W\d_]+)",
     re.IGNORECASE,
 )
+_GROUPS = re.compile("([#-]+)")
+"""What parts a number of which a rule may read one group: the unit of `Unit#140`, or of an account `0042-7716-140`."""
 _MIN_DIGITS = 3
 """Digits from which on a number that no rule read may tell of somebody; a shorter one is a count or a size."""
 _SYLLABLES = re.findall(
@@ -130,6 +132,8 @@ class Disguise:
                 return self._email(token)
             case "date":
                 return self._date(token)
+            case "number" | "phone" if token not in self._numbers and self._numbers & set(_GROUPS.split(token)):
+                return "".join(self._digits(group) for group in _GROUPS.split(token))
             case "phone":
                 return self._phone(token)
             case "number" if sum(map(str.isdigit, token)) >= _MIN_DIGITS:

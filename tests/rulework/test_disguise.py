@@ -77,6 +77,17 @@ def test_the_seed_decides() -> None:
     assert len({together.text(token) for token in tokens}) == len(tokens)
 
 
+@pytest.mark.parametrize("text", ["Unit#140", "0042-7716-140", "12 Harbor Street #140, Springfield"])
+def test_a_group_of_a_number_that_a_rule_read_becomes_what_it_becomes_alone(text: str) -> None:
+    """A unit that is part of a longer number is the same unit elsewhere, and nothing of the number stays."""
+    disguise = Disguise("seed")
+    disguise.add_value("140")
+    made, alone = disguise.text(text), disguise.text("140")
+    assert alone != "140" != made.partition(",")[0][-3:] == alone
+    assert "7716" not in made
+    assert len(made) == len(text)
+
+
 @pytest.mark.parametrize(
     ("text", "form", "days", "expected"),
     [
