@@ -1,17 +1,21 @@
 """``rules fix``: the further label that a held mail needs, shown with what it changes, and written with ``--go``."""
 
+import datetime as dt
 import difflib
 from pathlib import Path
 from typing import Any
 
 import click
 
-from parsers import Reading, RuleSet, load_rules_text, parse_mail
+from parsers import Mailbox, RuleSet, load_rules_text, parse_mail
 from worker.cli.common import NOT_DONE, command, open_runtime, print_json, read_input
+from worker.cli.rulesets import compare, print_report
 from worker.configuration import read_rule_files
 from worker.fixtures import FIXTURES, SHIPPED_RULES, find_fixtures, fixture_mailbox, read_fixture
 from worker.mendrule import NotMended, labels_of, overlay, proposed, rule_of, with_label, with_overlaid
 from worker.settings import Settings
+
+SINCE = dt.timedelta(days=90)
 
 
 @click.command("fix")
@@ -24,12 +28,14 @@ def rules_fix(settings: Settings, what: str, named: tuple[str, ...], fixtures: P
     """Propose the label that a held mail (a FILE, or the ID of a stored one) has in place of the rule's.
 
     A rule of one's own is edited, its comments stay. A pack that ships is extended by a file beside one's own. Shown
-    are the lines that change, how the mail would be read, and every fixture that would be read otherwise.
+    are the lines that change, how the mail would be read, every fixture that would be read otherwise, and for a stored
+    mail what the stored mails of the last 90 days come to.
     """
     texts = read_rule_files(settings.rules.paths)
     before = load_rules_text(texts)
-    raw = _raw(settings, what)
-    reading = _read(raw, before)
+    stored = None if what == "-" or Path(what).is_file() else open_runtime(settings)
+    raw, box = _mail_of(settings, stored, what, before)
+    reading = parse_mail(raw, before, mailbox=box)
     rule = rule_of(reading, before)
     labels = proposed(reading, rule, dict(_pair(one) for one in named))
     pack = before.packs[rule.pack]
@@ -47,7 +53,8 @@ def rules_fix(settings: Settings, what: str, named: tuple[str, ...], fixtures: P
         for field, label in labels.items():
             text = with_label(text, file, rule.id, field, label)
     after = load_rules_text({**texts, file: text})
-    now = _read(raw, after)
+    now = parse_mail(raw, after, mailbox=box)
+    report = compare(stored, after, SINCE, as_json=as_json) if stored else None
     changed = _changed(fixtures, before, after)
     diff = "".join(
         difflib.unified_diff(texts.get(file, "").splitlines(True), text.splitlines(True), file, f"{file} (mended)", n=1)
@@ -55,18 +62,18 @@ def rules_fix(settings: Settings, what: str, named: tuple[str, ...], fixtures: P
     if go:
         Path(file).write_text(text, "utf-8")
     if as_json:
-        print_json(
-            {"done": go, "file": file, "labels": labels, "diff": diff, "outcome": now.outcome, "fixtures": changed}
-        )
+        tested = report.to_json() if report else None
+        found = {"labels": labels, "diff": diff, "outcome": now.outcome, "fixtures": changed, "backtest": tested}
+        print_json({"done": go, "file": file, **found})
     else:
         click.echo(diff, nl=False)
         click.echo(f"this mail: {reading.outcome}, then {now.outcome}" + (f": {now.reason}" if now.reason else ""))
         for path in changed:
             click.echo(f"fixture read otherwise: {path}")
         click.echo(f"{len(changed)} fixtures read otherwise")
-        click.echo(
-            f"wrote {file}" if go else "write it with --go, then gatepost rules backtest and gatepost rules publish"
-        )
+        if report is not None:
+            print_report(report)
+        click.echo(f"wrote {file}" if go else "write it with --go, then gatepost rules publish")
     if now.outcome != "events":
         raise click.exceptions.Exit(NOT_DONE)
 
@@ -78,16 +85,16 @@ def _pair(text: str) -> tuple[str, str]:
     return field.strip(), label.strip()
 
 
-def _raw(settings: Settings, what: str) -> bytes:
-    if what == "-" or Path(what).is_file():
-        return read_input(what)
-    from worker.views import raw_mail
+def _mail_of(settings: Settings, stored: Any, what: str, rules: RuleSet) -> tuple[bytes, Mailbox]:
+    """Return the bytes of a mail and the mailbox that reads it: of a file, that of a fixture."""
+    if stored is None:
+        return read_input(what), fixture_mailbox(min(rules.packs), {})
+    from worker.views import raw_mail, show_mail
 
-    return raw_mail(open_runtime(settings).db, what)
-
-
-def _read(raw: bytes, rules: RuleSet) -> Reading:
-    return parse_mail(raw, rules, mailbox=fixture_mailbox(min(rules.packs), {}))
+    address = show_mail(stored.db, what)["mailbox"]
+    if address not in settings.mailboxes:
+        raise NotMended(f"its mailbox {address} is configured no more: give the mail as a file")
+    return raw_mail(stored.db, what), settings.mailboxes[address].reader()
 
 
 def _own_folder(settings: Settings) -> Path:

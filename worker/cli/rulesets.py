@@ -71,11 +71,11 @@ def rules_backtest(
         draft = runtime.rulebook.load(number)
     else:
         draft = runtime.rulebook.read(read_rule_files((folder,) if folder else settings.rules.paths))
-    report = _compare(runtime, draft, since, as_json=as_json)
+    report = compare(runtime, draft, since, as_json=as_json)
     if as_json:
         print_json(report.to_json())
     else:
-        _print_report(report)
+        print_report(report)
     raise click.exceptions.Exit(NOT_DONE if report.grave else DONE)
 
 
@@ -169,10 +169,10 @@ def _make_live(
         said = f"would {verb} {draft.id}, which is live already" if not go else f"set {live.number} is live already"
         _say(as_json, said, done=False, number=live.number, rule_set=live.rules.id, **values)
         return
-    report = _compare(runtime, draft, since, as_json=as_json)
+    report = compare(runtime, draft, since, as_json=as_json)
     values["backtest"] = report.to_json()
     if not as_json:
-        _print_report(report)
+        print_report(report)
     gate = f"{report.applied} applied events would change, {report.grave} mails would be read otherwise or lost"
     if not go:
         how = "--go" if not report.grave else "--accept --go"
@@ -189,7 +189,7 @@ def _say(as_json: bool, text: str, **values: Any) -> None:
     print_json(values) if as_json else click.echo(text)
 
 
-def _compare(runtime: Any, draft: RuleSet, since: dt.timedelta, *, as_json: bool) -> Any:
+def compare(runtime: Any, draft: RuleSet, since: dt.timedelta, *, as_json: bool) -> Any:
     """Run the backtest, with a bar on standard error that shows how far it is."""
     backtest = runtime.backtest(draft, since)
     if as_json:
@@ -198,7 +198,7 @@ def _compare(runtime: Any, draft: RuleSet, since: dt.timedelta, *, as_json: bool
         return backtest.run(bar.update)
 
 
-def _print_report(report: Any) -> None:
+def print_report(report: Any) -> None:
     told = report.to_json()
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in told["effects"].items() if count)
     click.echo(f"{told['mails']} mails since {told['since'][:10]}: {counts or 'none'}")
