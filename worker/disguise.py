@@ -40,7 +40,7 @@ _MIN_DIGITS = 3
 _SYLLABLES = re.findall(
     "..", "babebodadedidofafekakekikolalelilomamemimonaneninopaperarerirosasesotatetitovavevivowawezazezo"
 )
-_TRIES = 200
+_TRIES = 1000
 ROLES = re.compile(
     r"(?:no|do.?not).?reply|not(?:ice|ification)s?|alerts?|info|mail(?:er)?|reports?|billing|support|office|service|system",
     re.IGNORECASE,
@@ -206,13 +206,21 @@ class Disguise:
         return made.capitalize() if word[:1].isupper() else made
 
     def _once(self, kind: str, original: str, make: Callable[[str], str]) -> str:
-        """Return what an original becomes: always the same, no other's, and not itself where there is room."""
+        """Return what an original becomes: always the same, no other's, and not itself where there is room.
+
+        It is none of the originals either, but where those take up all that there is, as short units do.
+        """
         if (kind, original) not in self._made:
-            made = original
-            for turn in range(_TRIES):
-                made = make(self._hash(kind, f"{original}\0{turn}"))
-                if made.casefold() not in self._originals | {original.casefold()} and (kind, made) not in self._taken:
+            chances = (self._hash(kind, f"{original}\0{turn}") for turn in range(_TRIES))
+            free = (made for made in map(make, chances) if made.casefold() != original.casefold())
+            free = (made for made in free if (kind, made) not in self._taken)
+            second = original
+            for made in free:
+                if made.casefold() not in self._originals:
                     break
+                second = made if second == original else second
+            else:
+                made = second
             self._taken.add((kind, made))
             self._made[kind, original] = made
         return self._made[kind, original]

@@ -28,11 +28,10 @@ from parsers.charset import decode
 from parsers.mail import Mail
 from parsers.rule import From, Rule, Type
 from parsers.text import Line
-from parsers.trace import MAX_CAPTURES
 from worker.disguise import ROLES, Disguise
 from worker.personal import Vocabulary, names_in, vocabulary_of
 from worker.redactfile import FileWork, Reads, codec_of, file_lines, reads_of, redact_file, text_lines
-from worker.redactproof import differences, leaks, unsure_lines
+from worker.redactproof import all_captured, differences, leaks, texts_of, unsure_lines
 
 _KEPT: Final = (
     "date",
@@ -92,10 +91,6 @@ def redact(raw: bytes, rules: RuleSet, mailbox: Mailbox, *, seed: str = "", shif
     rule = _rule_of(before, rules)
     vocabulary = vocabulary_of(rules, rule)
     dates = rules.packs[rule.pack].dates if rule else ()
-    if before.trace.get("captured", 0) > MAX_CAPTURES:
-        raise NotRedacted(
-            f"{before.trace['captured']} values are read from it, and {MAX_CAPTURES} can be proven: shorten its report"
-        )
     disguise = Disguise(seed, shift_days=shift_days, dates=dates, domain=_domain_of(mail, rules, rule))
     files = FileWork(disguise=disguise, reads=reads_of(rule))
     message = message_from_bytes(raw)
@@ -185,6 +180,9 @@ def _learn(
         disguise.add_value(one["text"])
         if kind is Type.TEXT:
             captured.append(one["text"])
+    if not all_captured(reading):
+        for text in (text for event in reading.events for _, text in texts_of(event)):
+            disguise.add_value(text)
     disguise.avoid((mail.subject, *(line.text for line in (*mail.lines, *lines))))
     people = [header_text(value) for name in _PEOPLE for value in mail.headers.get(name, ())]
     disguise.add_names(names_in((*mail.lines, *lines), mail.subject, captured, people, vocabulary))

@@ -1,19 +1,28 @@
 """Prove a redacted mail: it says the same up to what was replaced, and nothing that was replaced is left. Pure."""
 
+import datetime as dt
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from parsers import Reading
+from parsers.events import Event
 from parsers.mail import Mail
 from parsers.rule import Type
 from parsers.text import Line
+from parsers.trace import MAX_CAPTURES
 from worker.disguise import Disguise
 from worker.personal import Vocabulary
 from worker.redactfile import FileWork
 
+_IDS: Final = ("pms_tenant_id", "ledger_id")
 _MIN_LEAK = 4
 """Characters from which on a replaced number may stand nowhere in the result; a shorter one may stand by chance."""
+
+
+def all_captured(reading: Reading) -> bool:
+    """Return whether the trace of a reading holds all values that were captured; it is bounded."""
+    return reading.trace.get("captured", 0) <= MAX_CAPTURES
 
 
 def differences(before: Reading, after: Reading, files: FileWork, types: Mapping[str, Type]) -> Iterator[str]:
@@ -38,8 +47,32 @@ def differences(before: Reading, after: Reading, files: FileWork, types: Mapping
         for name in old.body:
             if isinstance(old.body[name], bool | None) and old.body[name] != new.body[name]:
                 yield f"event {number}: {name} is otherwise"
+        if not all_captured(before):
+            yield from _values_differ(number, old, new, files)
     if len({event.unit for event in before.events}) != len({event.unit for event in after.events}):
         yield "events: two units became one"
+
+
+def texts_of(event: Event) -> tuple[tuple[str, str], ...]:
+    """Return the texts of an event that are taken from the mail, each with what it is: unit, tenant, ledger."""
+    stated = (*event.body.items(), *event.expect.items(), *event.tenancy.items())
+    return (("unit", event.unit), *((name, value) for name, value in stated if name in _IDS and isinstance(value, str)))
+
+
+def _values_differ(number: int, old: Event, new: Event, files: FileWork) -> Iterator[str]:
+    """Yield which ids and dates of an event did not become what they should have; amounts are not looked at."""
+    disguise = files.disguise
+    if [(name, disguise.text(text)) for name, text in texts_of(old)] != list(texts_of(new)):
+        yield f"event {number}: unit, tenant or ledger would not be what they were replaced by"
+    if [day + disguise.shift for day in _days_of(old)] != _days_of(new):
+        yield f"event {number}: its dates would be others"
+
+
+def _days_of(event: Event) -> list[dt.date]:
+    """Return the dates that an event states."""
+    stated = [value for name, value in event.body.items() if name.endswith("_date")]
+    days = [dt.date.fromisoformat(value) for value in stated if isinstance(value, str)]
+    return days + ([event.on] if event.on else [])
 
 
 def _captures_differ(
