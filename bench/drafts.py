@@ -5,7 +5,7 @@ the pack does, how many it holds, and how many it reads otherwise. The mails are
 people, ids, amounts and dates in them. Compared are kind, unit, day and body of each event; ``pms_status_raw`` is left
 out, since its wording is a choice of the pack's. Where no draft comes out the values of the first sample are marked, as
 a person would with ``--set`` and ``--event``; such rules are told as marked. Of a rule that goes through a table no
-draft is made yet: such rules, and those that read structured data, are not counted.
+draft is made yet: such rules, and those that read structured data or attached files only, are not counted.
 """
 
 import json
@@ -53,7 +53,11 @@ class Score:
 
 def drafted_rules(rules: RuleSet, pack: str) -> list[Rule]:
     """Return the rules of a pack that tell events of one thing each: those that a draft is made of."""
-    return [rule for rule in rules.packs[pack].rules if rule.events and not rule.listed and not rule.when.jsonld]
+    return [
+        rule
+        for rule in rules.packs[pack].rules
+        if rule.events and not rule.listed and not rule.when.jsonld and not rule.reads_files_only
+    ]
 
 
 def mails_of(rule: Rule, rules: RuleSet) -> Iterator[tuple[bytes, Mailbox]]:
