@@ -114,16 +114,11 @@ class RuleBook:
                 return live.number
             _check_live(live, instead_of)
             number = self._store(connection, loaded.id, files, actor=actor, reason=reason)
-            note(
-                connection,
-                actor=actor,
-                action="rules publish",
-                subject=str(number),
-                detail="; ".join(part for part in (f"set {loaded.id}", accepted, reason) if part),
-                now=self._clock(),
-            )
-            if live is not None:
-                begin_probation(connection, live.files, files, events=self._probation(), now=self._clock())
+            if live is not None:  # the first set of a store takes no other's place: that is no deed of anybody
+                told = "; ".join(part for part in (f"set {loaded.id}", accepted, reason) if part)
+                now = self._clock()
+                note(connection, actor=actor, action="rules publish", subject=str(number), detail=told, now=now)
+                begin_probation(connection, live.files, files, events=self._probation(), now=now)
         self._current = PublishedSet(number=number, rules=loaded)
         log.rules_published(number, loaded.id)
         return number
