@@ -27,7 +27,7 @@ _CHANGING = (
     (r"\bgpi?1-\w+", "KEY"),
     (r"(\.yaml):\d+", r"\1:LINE"),
     (r"\b(event|call|set|issue) \d+", r"\1 N"),
-    (r"\b\d+ packs, \d+ rules", "PACKS"),
+    (r"\b\d+ packs(?:, \d+ rules)?", "PACKS"),
     (r"(withdrawn:) [\d, ]+", r"\1 N"),
     (r"(?m)^\d+  ", "N  "),
     (r"[ \t]+", " "),
