@@ -100,10 +100,10 @@ def test_a_mail_takes_its_path_through_a_real_receiver(project: Path, run_pytest
 
 def test_the_examples_of_the_page_hold(project: Path, run_pytest: Pytest) -> None:
     """What a reader copies from the page of the plugin is green with the pack that stands there."""
-    shown = {
-        info: [one.text for one in blocks(info) if one.page == DOCS / "pytest.md"] for info in ("toml", "python test")
-    }
-    (ini,), tests = shown["toml"], shown["python test"]
+    (ini,), tests = (
+        [one.text for one in blocks(info) if one.page == DOCS / "pytest.md"]
+        for info in ('toml title="pyproject.toml"', "python test")
+    )
     assert tests
     write(project, {"pyproject.toml": ini, **{f"test_{number}.py": text for number, text in enumerate(tests)}})
     (project / "captured" / "monday").mkdir(parents=True)
