@@ -6,48 +6,40 @@ that is another, and there is no date.
 
 import datetime as dt
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from parsers.convert import FIRST_YEAR, LAST_YEAR
+from parsers.names import CALENDARS
 
 MAX_LENGTH: Final = 100
 
-_MONTHS: Final = {
-    word: number
-    for number, words in enumerate(
-        (
-            "january jan januar jän jänner janvier janv enero ene",
-            "february feb februar février févr fév febrero",
-            "march mar märz mär mrz mars marzo",
-            "april apr avril avr abril abr",
-            "may mai mayo",
-            "june jun juni juin junio",
-            "july jul juli juillet juil julio",
-            "august aug août agosto ago",
-            "september sep sept septembre septiembre setiembre",
-            "october oct oktober okt octobre octubre",
-            "november nov novembre noviembre",
-            "december dec dezember dez décembre déc diciembre dic",
-        ),
-        1,
-    )
-    for word in words.split()
-}
-_DAYS: Final = {
-    word: number
-    for number, words in enumerate(
-        (
-            "monday mon montag mo lundi lun lunes",
-            "tuesday tue tues dienstag di mardi mar martes",
-            "wednesday wed mittwoch mi mercredi mer miércoles mié",
-            "thursday thu thur thurs donnerstag do jeudi jeu jueves jue",
-            "friday fri freitag fr vendredi ven viernes vie",
-            "saturday sat samstag sa sonnabend samedi sam sábado sáb",
-            "sunday sun sonntag so dimanche dim domingo dom",
+_LANGUAGES: Final = ("en", "de", "fr", "es")
+"""Those of the mail programs whose forwards are read."""
+_FURTHER_MONTHS: Final = {
+    "jän": 1, "jänner": 1, "fév": 2, "mrz": 3, "setiembre": 9,
+}  # fmt: skip
+"""What people and programs write beside the names of the calendars."""
+_FURTHER_DAYS: Final = {"tues": 1, "thur": 3, "thurs": 3, "sonnabend": 5}
+
+
+def _months() -> Iterator[tuple[str, int]]:
+    for language in _LANGUAGES:
+        calendar = CALENDARS[language]
+        for number, (name, short) in enumerate(zip(calendar.months, calendar.short_months, strict=True), 1):
+            yield from ((word, number) for word in (name, *short))
+
+
+def _days() -> Iterator[tuple[str, int]]:
+    for language in _LANGUAGES:
+        calendar = CALENDARS[language]
+        yield from (
+            (word, number) for names in (calendar.days, calendar.short_days) for number, word in enumerate(names)
         )
-    )
-    for word in words.split()
-}
+
+
+_MONTHS: Final = {**dict(_months()), **_FURTHER_MONTHS}
+_DAYS: Final = {**dict(_days()), **_FURTHER_DAYS}
 _LINKS: Final = frozenset(("at", "um", "à", "a", "las", "la", "de", "del", "den", "le", "el"))
 _ZONES: Final = {
     "gmt": 0, "utc": 0, "z": 0, "ut": 0, "wet": 0, "west": 60, "edt": -240, "est": -300, "cdt": -300, "cst": -360,
