@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.rigs import services
@@ -23,6 +24,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("gatepost")
+
+
+@pytest.fixture(autouse=True)
+def _log_to_here() -> Iterator[None]:
+    """A command that runs in this process sends the log to its own streams: not beyond its test."""
+    yield
+    structlog.reset_defaults()
 
 
 def _missing(error: services.Missing) -> None:

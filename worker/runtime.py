@@ -228,6 +228,7 @@ class Runtime:
             clock=self.clock,
             on_kept=self._ring_kept,
             observe_batch=metrics.batch_kept,
+            on_trouble=log.trouble,
         )
 
     def _ring_kept(self, ids: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -81,6 +81,7 @@ async def run_up(
         ConfigError, RuleErrors: a destination does not take what its mailboxes make, or its file is broken.
     """
     runtime = Runtime(settings, clock=clock)
+    until_told = _listen_to_signals(runtime, check=lambda chosen: check_capabilities(chosen, runtime.rules()))
     tokens = web_tokens()
     try:
         schema.upgrade(runtime.db)
@@ -95,7 +96,7 @@ async def run_up(
             await stack.enter_async_context(_working(runtime))
             await stack.enter_async_context(_sweeping(runtime))
             _announce(ports, ready_file, say)
-            await _until_told(runtime, check=lambda chosen: check_capabilities(chosen, runtime.rules()))
+            await until_told()
             runtime.stop()
     finally:
         runtime.close()
@@ -107,12 +108,13 @@ async def run_receive(settings: Settings, *, ready_file: Path | None = None) -> 
     refuse_embedded(settings, "receive")
     runtime = Runtime(settings)
     _check_store(runtime)
+    until_told = _listen_to_signals(runtime)
     async with contextlib.AsyncExitStack() as stack:
         ports: dict[str, Any] = {}
         await _health(stack, runtime)
         ports["smtp"] = await stack.enter_async_context(receiving(runtime))
         _announce(ports, ready_file)
-        await _until_told(runtime)
+        await until_told()
     runtime.close()
     log.stopped(process="receive")
 
@@ -125,12 +127,13 @@ async def run_serve(
     runtime = Runtime(settings)
     _check_store(runtime)
     tokens = web_tokens()
+    until_told = _listen_to_signals(runtime)
     async with contextlib.AsyncExitStack() as stack:
         ports: dict[str, Any] = {**tokens}
         app = web_app(runtime, **tokens)
         ports["web"] = await stack.enter_async_context(_web(settings.web.listen, app))
         _announce(ports, ready_file, say)
-        await _until_told(runtime)
+        await until_told()
     runtime.close()
     log.stopped(process="serve")
 
@@ -141,11 +144,12 @@ async def run_sweep(settings: Settings) -> None:
     runtime = Runtime(settings)
     _check_store(runtime)
     runtime.rules()
+    until_told = _listen_to_signals(runtime)
     async with contextlib.AsyncExitStack() as stack:
         await _health(stack, runtime)
         await stack.enter_async_context(_sweeping(runtime))
         log.started(process="sweep")
-        await _until_told(runtime)
+        await until_told()
     runtime.close()
     log.stopped(process="sweep")
 
@@ -309,13 +313,7 @@ def _serve_health(runtime: Runtime) -> None:
 
 
 def _announce(ports: dict[str, Any], ready_file: Path | None, say: Callable[[str], None] = lambda _line: None) -> None:
-    """Say where the process listens: the ready file appears whole, or not yet."""
-    if ready_file is not None:
-        ready_file.parent.mkdir(parents=True, exist_ok=True)
-        draft = ready_file.with_name(f".{ready_file.name}.{os.getpid()}")
-        draft.touch(mode=0o600)
-        draft.write_text(json.dumps(ports), "utf-8")
-        draft.replace(ready_file)
+    """Say where the process listens, then write the ready file: it appears whole, or not yet."""
     if "smtp" in ports:
         say(f"smtp   {ports['smtp']}")
     if "web" in ports:
@@ -324,11 +322,20 @@ def _announce(ports: dict[str, Any], ready_file: Path | None, say: Callable[[str
         if name in ports and not os.environ.get(variable):
             label = name.removesuffix("_token")
             say(f"{label:<6} token {ports[name]}  (made for this run; set {variable} to choose one)")
+    if ready_file is not None:
+        ready_file.parent.mkdir(parents=True, exist_ok=True)
+        draft = ready_file.with_name(f".{ready_file.name}.{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(json.dumps(ports), "utf-8")
+        draft.replace(ready_file)
 
 
-async def _until_told(runtime: Runtime, *, check: Callable[[Settings], None] = lambda _settings: None) -> None:
-    """Wait for SIGTERM or SIGINT; SIGHUP reads the configuration again, and a bad file keeps the last good one.
+def _listen_to_signals(
+    runtime: Runtime, *, check: Callable[[Settings], None] = lambda _settings: None
+) -> Callable[[], Awaitable[None]]:
+    """Return what waits for SIGTERM or SIGINT; SIGHUP reads the configuration again, a bad file keeps the last good.
 
+    To be called before the process says that it is ready: a signal that comes first would end it on the spot.
     ``check``: what else may refuse a configuration, with a ConfigError or a ParserError.
     """
     told = asyncio.Event()
@@ -336,8 +343,12 @@ async def _until_told(runtime: Runtime, *, check: Callable[[Settings], None] = l
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     loop.add_signal_handler(signal.SIGHUP, _reload, runtime, check)
-    await told.wait()
-    log.stopping()
+
+    async def until_told() -> None:
+        await told.wait()
+        log.stopping()
+
+    return until_told
 
 
 def _reload(runtime: Runtime, check: Callable[[Settings], None]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.smtp.rig import Client, Rig, running, utc_now
+from worker import log
 from worker.store.database import Database
 from worker.store.keep import Keeper
 
@@ -17,7 +18,14 @@ def start(database: Database) -> Iterator[Callable[..., Rig]]:
     with contextlib.ExitStack() as stack:
 
         def _start(*, db: Any = None, **settings: Any) -> Rig:
-            keeper = Keeper(db or database, batch_mails=100, batch_bytes=1 << 22, clock=utc_now, on_kept=lambda _: None)
+            keeper = Keeper(
+                db or database,
+                batch_mails=100,
+                batch_bytes=1 << 22,
+                clock=utc_now,
+                on_kept=lambda _: None,
+                on_trouble=log.trouble,
+            )
             stack.callback(keeper.stop)
             rig = stack.enter_context(running(keeper, **settings))
             rig.database, rig.keeper = database, keeper

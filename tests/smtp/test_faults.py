@@ -20,7 +20,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-import structlog
 from sqlalchemy.engine import Connection
 
 from tests.smtp.rig import PATIENCE_S, Client, HeldKeeper, Rig, running, wait_until
@@ -217,7 +216,6 @@ def test_tables_locked_by_another_session(
 
 def test_logs_hold_nothing_of_a_mail(start: Start, database: Database, capfd: pytest.CaptureFixture[str]) -> None:
     """The log of a failed mail names the error and the id, and nothing of sender, recipient or content."""
-    structlog.reset_defaults()  # a command that ran in this process may have sent the log elsewhere
     failing = FailingDatabase(database)
     failing.error = sa.exc.OperationalError("INSERT", {"x": "planted-name"}, Exception("disk full"))
     client = start(db=failing).client()

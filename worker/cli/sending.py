@@ -149,6 +149,7 @@ def ingest(settings: Settings, source: str, address: str, trust: bool, as_json: 
     As a pipe(8) target it ends with 75 (try again) when the mail could not be kept. A running `gatepost up` or worker
     reads what was kept.
     """
+    from worker import log
     from worker.cli.reading import find_mailbox
     from worker.store.keep import Keeper, KeptMail
 
@@ -160,6 +161,7 @@ def ingest(settings: Settings, source: str, address: str, trust: bool, as_json: 
         batch_bytes=settings.smtp.batch_bytes,
         clock=runtime.clock,
         on_kept=lambda ids: ring(runtime, ids),
+        on_trouble=log.trouble,
     )
     evidence = {"peer": None, "mail_from": None, "trusted": trust, "by": "ingest"}
     futures = [

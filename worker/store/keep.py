@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-import structlog
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -39,8 +38,6 @@ BUSY_MAILS = 4
 HOLD_S = 0.004
 """After a batch of so many mails the next one waits so long for its neighbours: fewer, larger transactions, and the
 interpreter is left to the sessions meanwhile. A lone mail never waits."""
-
-_log = structlog.get_logger("gatepost.keep")
 
 
 class KeepError(StoreError):
@@ -131,7 +128,9 @@ class Keeper:
         clock: Callable[[], dt.datetime],
         on_kept: Callable[[Sequence[str]], None],
         observe_batch: Callable[[int, int, float], None] | None = None,
+        on_trouble: Callable[..., None] = lambda **_fields: None,
     ) -> None:
+        self._on_trouble = on_trouble
         self._db = db
         self._batch_mails = batch_mails
         self._batch_bytes = batch_bytes
@@ -139,7 +138,7 @@ class Keeper:
         self._observe_batch = observe_batch
         self.stats = Stats()
         self._inserts = _Inserts(db.engine.dialect)
-        self._bell = _Bell(on_kept, self.stats)
+        self._bell = _Bell(on_kept, self.stats, on_trouble)
         self._gate = threading.Lock()
         self._stopped = False
         self._inbox: queue.SimpleQueue[_Submission | None] = queue.SimpleQueue()
@@ -247,7 +246,7 @@ class Keeper:
         When two in a row fail for a reason that lies with the store (locked, full, gone), the rest is not tried:
         each try may last as long as the lock's time limit.
         """
-        _log.warning("batch_failed", mails=len(batch), error=describe(batch_error))
+        self._on_trouble(event="batch_failed", mails=len(batch), error=describe(batch_error))
         in_a_row = 0
         for submission in batch:
             if in_a_row == 2:
@@ -303,10 +302,10 @@ class Keeper:
             try:
                 self._observe_batch(len(batch), n_bytes, seconds)
             except Exception as error:  # noqa: BLE001 - a metric must not cost a mail
-                _log.error("observe_batch_failed", error=describe(error))
+                self._on_trouble(event="observe_batch_failed", error=describe(error))
 
     def _fail(self, submission: _Submission, error: BaseException) -> None:
-        _log.error("mail_not_kept", mail_id=submission.id, error=describe(error))
+        self._on_trouble(event="mail_not_kept", mail_id=submission.id, error=describe(error))
         self.stats.failed += 1
         not_kept = NotKept("the store did not keep the mail")
         not_kept.__cause__ = error
@@ -317,8 +316,9 @@ class Keeper:
 class _Bell:
     """Tell the queue of kept mails on a thread of its own: it may block or fail, and the receiver must not."""
 
-    def __init__(self, on_kept: Callable[[Sequence[str]], None], stats: Stats) -> None:
+    def __init__(self, on_kept: Callable[[Sequence[str]], None], stats: Stats, on_trouble: Callable[..., None]) -> None:
         self._on_kept = on_kept
+        self._on_trouble = on_trouble
         self._stats = stats
         self._waiting: queue.Queue[list[str] | None] = queue.Queue(maxsize=RINGS_WAITING)
         self._thread = threading.Thread(target=self._run, name="keeper-bell", daemon=True)
@@ -341,7 +341,7 @@ class _Bell:
             try:
                 self._on_kept(ids)
             except Exception as error:  # noqa: BLE001 - the sweeper rings again
-                _log.warning("ring_failed", mails=len(ids), error=describe(error))
+                self._on_trouble(event="ring_failed", mails=len(ids), error=describe(error))
 
 
 def describe(error: BaseException) -> str:
