@@ -16,6 +16,8 @@ MAX_RATIO: Final = 200
 """The most octets that one packed octet may become, of a member beyond `_SMALL`."""
 _SMALL: Final = 256 * 1024
 _ENTRY: Final = b"PK\x01\x02"
+_FOREIGN: Final = "__macosx/"
+"""The folder that a packer adds, and that holds nothing of what was packed."""
 SIGNATURES: Final = (b"PK\x03\x04", b"PK\x05\x06")
 """How a zip archive begins; the second one is empty."""
 
@@ -49,7 +51,7 @@ class Archive:
             raise NotRead(f"it is an archive of more than {MAX_UNPACKED} octets")
         if any(m.file_size > _SMALL and m.file_size > MAX_RATIO * max(m.compress_size, 1) for m in members):
             raise NotRead(f"it is packed more than {MAX_RATIO} times")
-        self._members = [member for member in members if not member.is_dir()]
+        self._members = [m for m in members if not m.is_dir() and not m.filename.casefold().startswith(_FOREIGN)]
 
     @property
     def names(self) -> tuple[str, ...]:

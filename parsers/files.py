@@ -23,8 +23,6 @@ _NAMES: Final[Mapping[str, str]] = {
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "attachment.xlsx",
 }
 """What a part without a name is called, by its type."""
-_FOREIGN: Final = ("__macosx/",)
-"""Folders that a packer adds, and that hold nothing of what was packed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,15 +106,14 @@ def _files(part: Part, name: str) -> Iterator[File]:
         yield File(name=name, part=part, refused=str(error))
         return
     for place, inner in enumerate(names):
-        if not inner.casefold().startswith(_FOREIGN):
-            short = normal(inner.replace("\\", "/").rpartition("/")[2])[:_MAX_NAME]
-            nested = short.casefold().endswith(".zip")
-            yield File(
-                name=short,
-                part=part,
-                member=place,
-                refused="it holds an archive, and one inside another is not opened" if nested else "",
-            )
+        short = normal(inner.replace("\\", "/").rpartition("/")[2])[:_MAX_NAME]
+        nested = short.casefold().endswith(".zip")
+        yield File(
+            name=short,
+            part=part,
+            member=place,
+            refused="it holds an archive, and one inside another is not opened" if nested else "",
+        )
 
 
 def _object_of(file: File) -> Iterator[Mapping[str, Any]]:

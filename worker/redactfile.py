@@ -29,7 +29,6 @@ _MARKS: Final = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe
 _CODECS: Final = ("utf-8", "utf-16-le", "utf-16-be", "cp1252", "iso-8859-15")
 _TABLES: Final = (".csv", ".tsv")
 _TEXTS: Final = (*_TABLES, ".txt", ".json")
-_FOREIGN: Final = "__macosx/"
 _LONGEST_TITLE_WORDS: Final = 4
 
 
@@ -106,7 +105,7 @@ def file_lines(
     elif _is_archive(name, octets):
         try:
             archive = Archive(octets)
-            for place, inner in _members(archive):
+            for place, inner in enumerate(archive.names):
                 yield Line(inner, (inner,))
                 yield from file_lines(inner, "", archive.read(place), "", reads, vocabulary, is_made=is_made)
         except NotRead:
@@ -223,13 +222,6 @@ def _is_json(name: str, kind: str) -> bool:
     return kind.endswith("json") or name.lower().endswith(".json")
 
 
-def _members(archive: Archive) -> Iterator[tuple[int, str]]:
-    """Yield the files of an archive, without those that a packer adds, by place and name."""
-    for place, name in enumerate(archive.names):
-        if not name.casefold().startswith(_FOREIGN):
-            yield place, name
-
-
 def _text_of(name: str, kind: str, octets: bytes, label: str, reads: Reads) -> str:
     """Return the text of a file; that of a table as the rule reads it, whatever the mail declares."""
     whole = decode_whole(octets, reads.encodings) if _is_table(name, kind) else None
@@ -239,7 +231,7 @@ def _text_of(name: str, kind: str, octets: bytes, label: str, reads: Reads) -> s
 def _redact_archive(octets: bytes, work: FileWork) -> bytes:
     archive = Archive(octets)
     members: list[tuple[str, bytes]] = []
-    for place, name in _members(archive):
+    for place, name in enumerate(archive.names):
         made = redact_file(name, "", archive.read(place), "", work)
         members.append((work.disguise.text(name), _remove(name, work) if made is None else made))
     return packed(members)
