@@ -17,11 +17,10 @@ from worker.bulkitem import Item, plan_item
 from worker.calls import BulkDestination, Many, Outcome, Reply
 from worker.drain import Drain
 from worker.keys import BULK, bulk_key_base, derive_key
-from worker.notices import Notice, new_units, opened, refused_call, refused_token
+from worker.notices import new_units, refused_call, refused_token
 from worker.order import State, UnitEvent
 from worker.store import bulk, calls, lanes, pauses
 from worker.store.calls import Attempt, OpenCall
-from worker.store.issues import open_issue
 from worker.store.lanes import Lane, LaneKey
 from worker.turn import DEADLINE_S, After, request_of
 
@@ -241,7 +240,7 @@ class BulkSender:
             state = "done" if len(many.refused) < len(units) else "refused"
             calls.end_calls(connection, [page.call.id], state, now=now)
             if many.created and not self._expects_new_units:
-                self._notice(connection, new_units(self._name, many.created, page.call.id), after, now)
+                after.open_issue(connection, new_units(self._name, many.created, page.call.id), now=now)
             self._drain.seal(connection, after)
         self._drain.finish(after)
 
@@ -262,7 +261,7 @@ class BulkSender:
             after.told.append(("event.rejected", event_id))
             said = replace(reply, outcome=outcome, message=why)
             notice = refused_call((self._name, unit), page.call.id, page.call.method, said)
-            self._notice(connection, notice, after, now, [event_id])
+            after.open_issue(connection, notice, now=now, event_ids=[event_id])
 
     def _give_back(
         self,
@@ -329,7 +328,7 @@ class BulkSender:
         with self._drain.db.write() as connection:
             pauses.pause(connection, "destination", self._name, reason=reason, actor="gatepost", now=now, until=until)
             if not limited:
-                self._notice(connection, refused_token(self._name, reason), after, now)
+                after.open_issue(connection, refused_token(self._name, reason), now=now)
             self._drain.seal(connection, after)
         self._drain.finish(after)
         why = f"destination paused: {reply.message}"
@@ -361,14 +360,6 @@ class BulkSender:
             bulk.end_open_items(connection, page.call.id, state, now=now)
             calls.end_calls(connection, [page.call.id], state, now=now)
         sent.left += len(page.items)
-
-    def _notice(
-        self, connection: Connection, notice: Notice, after: After, now: dt.datetime, event_ids: Sequence[int] = ()
-    ) -> None:
-        issue_id, is_new = open_issue(connection, notice, now=now, event_ids=event_ids)
-        if is_new:
-            after.told.append(("issue.opened", issue_id))
-            after.troubles.append(opened(issue_id, notice.kind))
 
 
 def _asking(items: Collection[Item]) -> list[int]:

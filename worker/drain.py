@@ -18,10 +18,10 @@ from sqlalchemy.engine import Connection
 
 from worker.calls import Destination, Outcome, Reply
 from worker.log import where
-from worker.notices import IssueKind, opened, silent_destination
+from worker.notices import IssueKind, silent_destination
 from worker.store import gates, lanes, pauses
 from worker.store.database import Database
-from worker.store.issues import close_issue, open_issue
+from worker.store.issues import close_issue
 from worker.store.lanes import LaneKey
 from worker.turn import DEADLINE_S, After, Answered, Patience, Turn, Turns, request_of
 
@@ -158,10 +158,7 @@ class Drain:
             return
         shut = [gates.note_failure(connection, name, now=now) for _ in failed]
         if any(shut):
-            issue_id, is_new = open_issue(connection, silent_destination(name, failed[-1].message), now=now)
-            if is_new:
-                after.told.append(("issue.opened", issue_id))
-                after.troubles.append(opened(issue_id, IssueKind.DESTINATION_DOWN))
+            after.open_issue(connection, silent_destination(name, failed[-1].message), now=now)
             after.troubles.append({"event": "circuit_opened", "destination": name})
 
     def close(self) -> None:

@@ -74,6 +74,15 @@ class After:
     told: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     """What webhooks tell: a word, and the id of an event or issue."""
 
+    def open_issue(
+        self, connection: Connection, notice: Notice, *, now: dt.datetime, event_ids: Sequence[int] = ()
+    ) -> None:
+        """Open an issue, told and logged afterwards, or count one more of its cause."""
+        issue_id, is_new = issues.open_issue(connection, notice, now=now, event_ids=event_ids)
+        if is_new:
+            self.told.append(("issue.opened", issue_id))
+            self.troubles.append(opened(issue_id, notice.kind))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -144,7 +153,9 @@ class Turns:
             case Outcome.APPLIED:
                 created = reply.created or made.verb is Verb.CREATE
                 if created and not self._expects_new_units:
-                    self._notice(batch, new_unit(lane.destination, lane.crm_unit_id, call.id), after)
+                    after.open_issue(
+                        batch.connection, new_unit(lane.destination, lane.crm_unit_id, call.id), now=batch.now
+                    )
                 shown = order.confirmed(lane.shown, made, created=created, manners=self._manners)
                 origin = order.UNTOUCHED if created and not lane.origin else lane.origin
                 lane = replace(lane, shown=shown, origin=origin, tries=0, updated_at=batch.now)
@@ -211,7 +222,7 @@ class Turns:
         found = batch.events(lane)
         changes = guard.judge(found, batch.now, manners=self._manners, origin=lane.origin)
         for event_id in guard.contradicted(found, batch.now):
-            self._notice(batch, late_mismatch(lane.key, event_id), after, [event_id])
+            after.open_issue(batch.connection, late_mismatch(lane.key, event_id), now=batch.now, event_ids=[event_id])
         batch.move(lane, changes)
         return batch.events(lane)
 
@@ -317,7 +328,7 @@ class Turns:
         reason = f"{reply.status}: {reply.message}"
         pauses.pause(batch.connection, "destination", name, reason=reason, actor="gatepost", now=batch.now, until=until)
         if not limited:
-            self._notice(batch, refused_token(name, reason), after)
+            after.open_issue(batch.connection, refused_token(name, reason), now=batch.now)
         batch.note_waiting(lane, f"destination paused: {reply.message}")
         batch.release(lane, due_at=until or batch.now)
 
@@ -332,14 +343,12 @@ class Turns:
         return verb in (Verb.PATCH, Verb.MOVE_OUT) or (verb is Verb.MOVE_IN and not self._manners.move_in_creates)
 
     def _refused(self, batch: Batch, lane: Lane, call: OpenCall, reply: Reply, after: After) -> None:
-        self._notice(batch, refused_call(lane.key, call.id, call.method, reply), after, _asking(call))
-
-    def _notice(self, batch: Batch, notice: Notice, after: After, event_ids: Sequence[int] = ()) -> None:
-        """Open an issue, or count one more of its cause."""
-        issue_id, is_new = issues.open_issue(batch.connection, notice, now=batch.now, event_ids=event_ids)
-        if is_new:
-            after.told.append(("issue.opened", issue_id))
-            after.troubles.append(opened(issue_id, notice.kind))
+        after.open_issue(
+            batch.connection,
+            refused_call(lane.key, call.id, call.method, reply),
+            now=batch.now,
+            event_ids=_asking(call),
+        )
 
 
 def _go_on(batch: Batch, lane: Lane, its: Sequence[OpenCall] | range) -> Step:
