@@ -20,6 +20,10 @@ def at_least(bar: float, *, what: str, value: float, unit: str = "x", detail: st
     return Figure(what=what, value=value, unit=unit, bar=f">= {bar:g}{unit}", is_met=value >= bar, detail=detail)
 
 
+def at_most(bar: float, *, what: str, value: float, unit: str = "x", detail: str = "") -> Figure:
+    return Figure(what=what, value=value, unit=unit, bar=f"<= {bar:g}{unit}", is_met=value <= bar, detail=detail)
+
+
 def below(bar: float, *, what: str, value: float, unit: str, detail: str = "") -> Figure:
     return Figure(what=what, value=value, unit=unit, bar=f"< {bar:g}{unit}", is_met=value < bar, detail=detail)
 
