@@ -4,7 +4,7 @@ Pure. Two holds release themselves when an earlier event explains them: an unkno
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from parsers.events import Kind, Value
@@ -24,13 +24,14 @@ def judge(
     *,
     manners: Manners = PLAIN,
     origin: Mapping[str, Value] = NOTHING,
+    asked: Collection[int] = (),
 ) -> Verdicts:
-    """Return the events whose guard changes its mind.
+    """Return the events whose guard changes its mind. ``asked``: those of calls whose outcome is still to be heard.
 
     A waiting event is held when the tenant or ledger that it names is not the one of the tenancy at its moment, and
     let go again when an earlier event explains it; one held for an unknown unit is let go when a move-in for the unit
     is known; one that was taken back and whose earlier value nobody knew is done when an event states one. An unknown
-    tenancy, or none, is no mismatch.
+    tenancy, or none, is no mismatch. What a held event had covered is judged before it takes effect in its place.
     """
     changes: Verdicts = {}
     current = list(events)
@@ -40,13 +41,33 @@ def judge(
             changes[event.id] = (State.WAITING, None)
             event = current[index] = replace(event, state=State.WAITING, reason=None)
         mismatched = event.reason == Hold.TENANT_MISMATCH and event.state is State.HELD
-        if event.expect and (mismatched or (event.state is State.WAITING and event.effective_at <= now)):
+        if event.expect and (mismatched or (_is_in_question(event) and event.effective_at <= now)):
             differs = _is_another(event, current, now)
             if differs != mismatched:
                 state, reason = (State.HELD, Hold.TENANT_MISMATCH) if differs else (State.WAITING, None)
                 changes[event.id] = (state, reason)
                 current[index] = replace(event, state=state, reason=reason)
+    while (index := _returning(current, now, manners, asked)) is not None:
+        event = current[index] = replace(current[index], state=State.HELD, reason=Hold.TENANT_MISMATCH)
+        changes[event.id] = (State.HELD, Hold.TENANT_MISMATCH)
     return changes | _answered(current, now, manners, origin)
+
+
+def _is_in_question(event: UnitEvent) -> bool:
+    """Say whether an event is to be judged: it waits; or it ends a tenancy, so that others are judged by it."""
+    return event.state is State.WAITING or (event.state is State.SUPERSEDED and event.kind is Kind.MOVE_OUT)
+
+
+def _returning(events: Sequence[UnitEvent], now: dt.datetime, manners: Manners, asked: Collection[int]) -> int | None:
+    """Return the place of the earliest event that would take effect again, though its tenancy is another's by now."""
+    survivors = set(fold(counting(events, now), manners).sources.values()).difference(asked)
+    places = [
+        index
+        for index, event in enumerate(events)
+        if event.expect and event.id in survivors and event.state in (State.SUPERSEDED, State.UNCERTAIN)
+    ]
+    places.sort(key=lambda index: events[index].moment)
+    return next((index for index in places if _is_another(events[index], events, now)), None)
 
 
 def _answered(events: Sequence[UnitEvent], now: dt.datetime, manners: Manners, origin: Mapping[str, Value]) -> Verdicts:

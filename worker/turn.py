@@ -201,7 +201,8 @@ class Turns:
         open_calls = batch.open_calls(lane)
         if open_calls and open_calls[0].job is not None:
             return _go_on(batch, lane, open_calls)
-        found = self._judged(batch, lane, after)
+        asked = {event_id for call in open_calls for event_id in _asking(call)}
+        found = self._judged(batch, lane, asked, after)
         wanted, dropped = order.taken(
             order.fold(order.counting(found, batch.now), self._manners, lane.origin), self._manners
         )
@@ -217,14 +218,14 @@ class Turns:
         lane = replace(lane, priority=min(order.urgency(call.verb, call.writes) for call in steps))
         return _go_on(batch, lane, batch.store([self._new_call(lane, call, found, wanted) for call in steps]))
 
-    def _judged(self, batch: Batch, lane: Lane, after: After) -> list[UnitEvent]:
-        """Return the lane's events with the guard's word on each, which is stored."""
+    def _judged(self, batch: Batch, lane: Lane, asked: Collection[int], after: After) -> list[UnitEvent]:
+        """Return the lane's events with the guard's word on each, which is stored. ``asked``: those of open calls."""
         found = batch.events(lane)
-        changes = guard.judge(found, batch.now, manners=self._manners, origin=lane.origin)
+        batch.move(lane, guard.judge(found, batch.now, manners=self._manners, origin=lane.origin, asked=asked))
+        found = batch.events(lane)
         for event_id in guard.contradicted(found, batch.now):
             after.open_issue(batch.connection, late_mismatch(lane.key, event_id), now=batch.now, event_ids=[event_id])
-        batch.move(lane, changes)
-        return batch.events(lane)
+        return found
 
     def _look_at_open(
         self, batch: Batch, lane: Lane, open_calls: Sequence[OpenCall], wanted: Fold

@@ -104,7 +104,11 @@ def acts_on_procfile(
         try:
             stopped_at = _now()
             over = dt.timedelta(seconds=LEASE_S + DEADLINE_S + 1)
-            wait_until(lambda: _now() > stopped_at + over and _no_lease_before(db, stopped_at), seconds=60)
+            wait_until(
+                lambda: _now() > stopped_at + over and _no_lease_before(db, stopped_at),
+                seconds=600,  # those who take over have a queue before them
+                what="its leases taken over",
+            )
         finally:
             os.kill(pid, signal.SIGCONT)
 
