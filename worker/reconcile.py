@@ -22,7 +22,7 @@ from worker.calls import BulkDestination, Destination, Manners
 from worker.compare import NOTABLE, Finding, Found, Known, compare_unit
 from worker.drain import Drain
 from worker.keys import BULK
-from worker.notices import IssueKind, differing_rent_roll
+from worker.notices import IssueKind, differing_rent_roll, opened
 from worker.places import Place, Resolver
 from worker.rentroll import LeftOut, RentRoll
 from worker.rentroll import Row as RollRow
@@ -123,8 +123,10 @@ class Reconciles:
         guards: Callable[[], Guards] = Guards,
         expects_new_units: Callable[[str], bool] = lambda _name: True,
         on_told: Callable[[Connection, Sequence[tuple[str, int]]], None] = lambda _connection, _told: None,
+        on_trouble: Callable[..., None] = lambda **_fields: None,
         sleep: Callable[[float], object] | None = None,
     ) -> None:
+        """``on_told``: the issues that it opens, in their transaction; ``on_trouble``: their log lines, after it."""
         self._db = db
         self._destinations = destinations
         self._drain = drain
@@ -134,6 +136,7 @@ class Reconciles:
         self._guards = guards
         self._expects_new_units = expects_new_units
         self._on_told = on_told
+        self._on_trouble = on_trouble
         self._sleep = sleep
         self._looked: dict[str, dt.datetime] = {}
 
@@ -320,6 +323,8 @@ class Reconciles:
             issue_id, is_new = open_issue(connection, notice, now=now)
             if is_new:
                 self._on_told(connection, [("issue.opened", issue_id)])
+        if is_new:
+            self._on_trouble(**opened(issue_id, notice.kind))
 
     def abandon_lost(self) -> int:
         """Give up calls of many units whose sender is gone; their units state everything anew by themselves."""

@@ -295,6 +295,7 @@ class Runtime:
             guards=lambda: self.settings.guards,
             expects_new_units=self._expects_new_units,
             on_told=self.hooks.tell,
+            on_trouble=log.trouble,
         )
 
     def _compare_rent_rolls(self) -> None:

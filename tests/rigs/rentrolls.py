@@ -114,6 +114,7 @@ class Desk:
         self.per_minute = 0
         self.slept: list[float] = []
         self.told: list[tuple[str, int]] = []
+        self.troubles: list[dict[str, Any]] = []
         self.reconciles = self.other()
 
     def other(self) -> Reconciles:
@@ -127,6 +128,7 @@ class Desk:
             by="one",
             guards=Guards,
             on_told=lambda _connection, told: self.told.extend(told),
+            on_trouble=lambda **fields: self.troubles.append(fields),
             sleep=self.sleep,
         )
 

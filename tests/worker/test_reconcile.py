@@ -234,6 +234,7 @@ def test_the_newest_rent_roll_mail_is_compared_by_itself(desk: Desk) -> None:
     assert (kept["source"], kept["counts"]["different"], kept["actor"]) == ("mail m1", 1, "gatepost")
     assert desk.issues() == ["reconcile"]
     assert [word for word, _ in desk.told] == ["issue.opened"]
+    assert [(line["event"], line["kind"]) for line in desk.troubles] == [("issue_opened", "reconcile")]
     assert desk.other().compare_due([(desk.box, day)]) == 0, "a mail is compared once"
     assert len(desk.far.sent) == sent
     desk.clock.advance(60)
@@ -242,6 +243,7 @@ def test_the_newest_rent_roll_mail_is_compared_by_itself(desk: Desk) -> None:
     desk.clock.advance(86_400)
     assert desk.other().compare_due([(desk.box, day)]) == 1
     assert [row.state for row in desk.rows(issues)] == ["resolved"], "one that agrees closes the issue"
+    assert len(desk.troubles) == 1, "an issue is logged when it is opened, and only then"
 
 
 def test_a_rent_roll_that_cannot_be_compared_is_told(desk: Desk) -> None:
