@@ -190,9 +190,12 @@ def test_an_unknown_unit_of_the_saas_is_not_found(saas: Rig) -> None:
 
 
 def test_a_refused_field_of_the_saas(saas: Rig) -> None:
-    """A 422 is a refusal with the API's code."""
+    """A 422 is a refusal with the API's code, its words and the field that it names."""
     reply = saas.call(Verb.MOVE_IN, MOVE_IN, unit_id="U-9")
-    assert (reply.outcome, reply.message) == (Outcome.REJECTED, "VALIDATION_ERROR: The body is not valid.")
+    says = "VALIDATION_ERROR: The body is not valid. (unit_id: is no unit of this property)"
+    assert (reply.outcome, reply.message, reply.wrong) == (Outcome.REJECTED, says, ())
+    reply = saas.call(Verb.PATCH, {"pms_lockout": True, "balance_due": Decimal(-1)})
+    assert (reply.outcome, reply.wrong) == (Outcome.REJECTED, ("balance_due",))
 
 
 def test_too_many_requests_of_the_saas_say_for_how_long() -> None:

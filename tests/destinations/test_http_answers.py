@@ -25,7 +25,8 @@ def sort(api: str, status: int, body: Any, **headers: str) -> Reply:
     """Return what an answer means for a write."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return sort_write(load_api(api), Raw(status=status, headers=named, body=raw), now=NOON)
+    spec = load_api(api)
+    return sort_write(spec, spec.calls[Verb.MOVE_IN].writes[0], Raw(status=status, headers=named, body=raw), now=NOON)
 
 
 def error(code: str, **more: Any) -> dict[str, Any]:
@@ -106,13 +107,52 @@ def test_a_success_without_a_body_is_one_where_the_file_says_so() -> None:
     spec = read_spec(text + "calls: {move_out: {delete: /x}}\n", "a.yaml")
 
     def outcome(status: int, body: bytes) -> Outcome:
-        return sort_write(spec, Raw(status=status, headers={}, body=body), now=NOON).outcome
+        (write,) = spec.calls[Verb.MOVE_OUT].writes
+        return sort_write(spec, write, Raw(status=status, headers={}, body=body), now=NOON).outcome
 
     assert [outcome(204, b""), outcome(200, b""), outcome(204, HTML)] == [
         Outcome.APPLIED,
         Outcome.FAILED,
         Outcome.FAILED,
     ]
+
+
+FIELDS = """\
+api: a
+answers: {success: {status: [200], needs: [id]}, message: [m], fields: %s}
+calls:
+  patch:
+    put: /x
+    body:
+      due: {total: "{{ balance_due }}"}
+      doors: [{state: "{{ 'shut' if pms_lockout else 'open' }}"}]
+      n: {n: x}
+"""
+
+
+@pytest.mark.parametrize(
+    ("fields", "told", "wrong", "said"),
+    [
+        ("{find: e, name: f, message: w}", [{"f": "due.total", "w": "is low"}], ("balance_due",), "due.total: is low"),
+        ("{find: e, name: f}", [{"f": "doors[0].state", "w": "no"}], ("pms_lockout",), "doors[0].state"),
+        ("{find: e, name: f}", [{"f": "/body/due/total"}], ("balance_due",), "/body/due/total"),
+        ("{find: e, name: f}", [{"f": "total"}, {"f": "state"}], ("balance_due", "pms_lockout"), "total; state"),
+        ("{find: e, name: f}", [{"f": "other.total"}, {"f": "n"}, {"f": "0"}, {"f": ""}], (), "other.total; n; 0"),
+        ("{find: e, name: f}", {"f": "total"}, (), ""),
+        ("{find: e, name: f}", [["total"], 7, None, {"f": 7}, {"f": None}], (), ""),
+        ("{find: e}", {"total": ["is low"]}, ("balance_due",), "total"),
+        ("{find: e}", ["due.total", 7], ("balance_due",), "due.total"),
+        ("{find: e}", "total", (), ""),
+        ("{find: f}", {"total": ["is low"]}, (), ""),
+    ],
+)
+def test_a_refusal_names_facts(fields: str, told: Any, wrong: tuple[str, ...], said: str) -> None:
+    """A refusal's fields are found by the file's path, told in its words, and are the facts that went into them."""
+    spec = read_spec(FIELDS % fields, "a.yaml")
+    (write,) = spec.calls[Verb.PATCH].writes
+    raw = Raw(status=422, headers={}, body=json.dumps({"m": "no", "e": told}).encode())
+    reply = sort_write(spec, write, raw, now=NOON)
+    assert (reply.outcome, reply.wrong, reply.message) == (Outcome.REJECTED, wrong, f"no ({said})" if said else "no")
 
 
 def far(

@@ -1,6 +1,7 @@
 """A unit's lane before a described API: the stored call is looked up, sent, asked for, and applied once."""
 
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,20 @@ def test_a_column_that_the_map_lacks_rejects_its_event(before: Callable[..., tup
     unit, propexo = before("propexo", {"lease_id": ""})
     unit.drain_until_quiet()
     assert (unit.states(), propexo.seen()) == ([("rejected", "rejected")], [])
+
+
+def test_a_refused_field_rejects_its_event_only(before: Callable[..., tuple[lane.Rig, Rig]]) -> None:
+    """Of a patch that carries several events the one is rejected whose value is refused, and the other goes on."""
+    unit, saas = before("propertysaas")
+    unit.drain_until_quiet()
+    unit.patch(1, pms_lockout=True)
+    unit.patch(2, balance_due=Decimal(-1))
+    unit.drain_until_quiet()
+    assert unit.states() == [("applied", None), ("applied", None), ("rejected", "rejected")]
+    assert (saas.held()[0]["access"], "balance_due" in saas.held()[0]) == ("suspended", False)
+    assert [status for _, path, status in saas.seen() if path.endswith("/status")] == [422, 200]
+    (refused,) = [call for call in unit.calls() if call.state == "refused"]
+    assert "balance_due: must be an amount" in unit.words_of(refused.id)
 
 
 def test_lost_answers_end_in_one_stay(before: Callable[..., tuple[lane.Rig, Rig]]) -> None:

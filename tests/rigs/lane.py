@@ -242,6 +242,14 @@ class Rig:
         with self.db.read() as connection:
             return list(connection.execute(sa.select(attempts.c.outcome).order_by(attempts.c.id)).scalars())
 
+    def words_of(self, call_id: int) -> str:
+        """Return the message of the last sending of a call."""
+        with self.db.read() as connection:
+            statement = (
+                sa.select(attempts.c.message).where(attempts.c.call_id == call_id).order_by(attempts.c.id.desc())
+            )
+            return str(connection.execute(statement.limit(1)).scalar_one())
+
     def issues(self, state: str = "open") -> list[str]:
         """Return the kinds of the issues in a state."""
         with self.db.read() as connection:

@@ -59,6 +59,7 @@ class Plan:
     """What a stored request asks for."""
 
     verb: Verb
+    write: Write
     path: str
     headers: Mapping[str, str]
     asks: tuple[Ask, ...]
@@ -322,7 +323,8 @@ def read_plan(spec: ApiSpec, request: Request) -> Plan:
         else:
             raise Unfit(f"the call was made by another version of {spec.file}")
     headers = {name.removeprefix("header."): value for name, value in pairs if name.startswith("header.")}
-    return Plan(verb=Verb(word), path=path, headers=headers, asks=tuple(asks), already=already)
+    write = call.writes[int(place)]
+    return Plan(verb=Verb(word), write=write, path=path, headers=headers, asks=tuple(asks), already=already)
 
 
 def _ask(look_up: LookUp, place: str, path: str, pairs: list[tuple[str, str]]) -> Ask:

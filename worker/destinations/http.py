@@ -153,7 +153,7 @@ class HttpDestination:
             return done
         path = complete_path(plan.path, found)
         raw = self._exchange(request.method, path, complete_body(request.body, found), headers)
-        reply = verdict.sort_write(self._spec, raw, now=self._clock()) if isinstance(raw, Raw) else raw
+        reply = verdict.sort_write(self._spec, plan.write, raw, now=self._clock()) if isinstance(raw, Raw) else raw
         return replace(reply, asked=f"{request.method} {path}") if found else reply
 
     def _look_up(self, ask: Ask, found: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[Any, Reply | None]:

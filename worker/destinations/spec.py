@@ -5,7 +5,7 @@ The language is described in ``docs/destinations.md``; ``specfile.py`` reads it,
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -79,6 +79,7 @@ BodyNode: TypeAlias = BodyValue | BodyItems | BodyTable
 JsonPath: TypeAlias = tuple[str, ...]
 """Names of members, and places in lists, from the outside in."""
 
+_PIECES = re.compile(r"[./\[\]]+")
 _NAME = re.compile(r"\{\{ *([a-z_][a-z0-9_]*) *\}\}")
 
 
@@ -126,12 +127,43 @@ class Write:
     headers: tuple[tuple[str, Template], ...] = ()
     body: BodyNode | None = None
 
+    def facts_at(self, field_name: str) -> tuple[str, ...]:
+        """Return the facts that went into the field of the body that an API names, such as ``lease.start_date``.
+
+        The API's name may begin further out or further in than the body does.
+        """
+        named = _members(_PIECES.split(field_name))
+        return tuple(
+            fact
+            for path, value in _values_of(self.body)
+            if named and all(ours == theirs for ours, theirs in zip(reversed(path), reversed(named), strict=False))
+            for fact in FACTS
+            if fact in value.template.names
+        )
+
     @property
     def names(self) -> frozenset[str]:
         """Return every name that goes into it."""
         found = set(self.path.names)
         found.update(*(template.names for _, template in self.headers))
         return frozenset(found | _names_of(self.body))
+
+
+def _values_of(node: BodyNode | None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], BodyValue]]:
+    """Yield the values of a body, each with the names of the members that it stands in."""
+    if isinstance(node, BodyValue):
+        yield path, node
+    elif isinstance(node, BodyItems):
+        for item in node.items:
+            yield from _values_of(item, path)
+    elif node is not None:
+        for key, item in node.items:
+            yield from _values_of(item, (*path, key))
+
+
+def _members(pieces: Iterable[str]) -> tuple[str, ...]:
+    """Return the names in a path, without places in lists."""
+    return tuple(piece for piece in pieces if piece and not piece.isdigit())
 
 
 def _names_of(node: BodyNode | None, *, only_needed: bool = False) -> set[str]:
@@ -188,6 +220,18 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fields:
+    """Where a refusal names the fields that it does not take."""
+
+    find: JsonPath
+    """A list of faults, or an object whose members are named as the fields."""
+    name: JsonPath = ()
+    """Of a list: where a fault names its field; empty: the faults are the names."""
+    message: JsonPath = ()
+    """Of a list: where a fault says what is wrong; empty: nowhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
     """What the API's answers mean."""
 
@@ -198,6 +242,8 @@ class Answers:
     statuses: Mapping[int, Outcome] = field(default_factory=dict[int, Outcome])
     not_found: tuple[int, ...] = (404,)
     rate: Rate = Rate()
+    fields: Fields | None = None
+    """None: its refusals name no fields."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

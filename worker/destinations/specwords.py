@@ -5,12 +5,13 @@ from typing import Final
 
 from parsers.yamltree import Items, Node
 from worker.calls import Outcome
-from worker.destinations.spec import JOB, Answers, Job, JsonPath, Rate, Success
+from worker.destinations.spec import JOB, Answers, Fields, Job, JsonPath, Rate, Success
 from worker.destinations.specnodes import SpecNodes
 
-_ANSWER_KEYS: Final = ("success", "message", "code", "codes", "statuses", "not_found", "rate")
+_ANSWER_KEYS: Final = ("success", "message", "code", "codes", "statuses", "not_found", "rate", "fields")
 _SUCCESS_KEYS: Final = ("status", "needs", "where", "without_body")
 _RATE_KEYS: Final = ("status", "header", "seconds", "reset_header")
+_FIELDS_KEYS: Final = ("find", "name", "message")
 _JOB_KEYS: Final = ("id", "get", "status", "done", "partial", "failed", "pending", "errors", "again_s")
 _MEANINGS: Final[Mapping[str, Outcome]] = {
     str(item): item for item in Outcome if item not in (Outcome.APPLIED, Outcome.ACCEPTED, Outcome.UNREACHED)
@@ -38,6 +39,7 @@ def read_answers(reader: SpecNodes, node: Node | None) -> Answers:
         },
         not_found=_statuses(reader, keys.get("not_found"), (404,)),
         rate=_rate(reader, keys.get("rate")),
+        fields=_fields(reader, keys.get("fields")),
     )
 
 
@@ -54,6 +56,19 @@ def _success(reader: SpecNodes, node: Node | None) -> Success:
         ),
         without_body=_statuses(reader, keys.get("without_body"), ()),
     )
+
+
+def _fields(reader: SpecNodes, node: Node | None) -> Fields | None:
+    if node is None:
+        return None
+    keys = reader.table(node, _FIELDS_KEYS, "fields")
+    reader.need(node, keys, ("find",), "fields")
+    if "message" in keys and "name" not in keys:
+        reader.fault(
+            keys["message"], "`message` stands beside `name`: both are read of each fault of a list", "message"
+        )
+    paths = {key: reader.json_path(keys.get(key), key) for key in _FIELDS_KEYS}
+    return Fields(find=paths["find"], name=paths["name"], message=paths["message"])
 
 
 def _rate(reader: SpecNodes, node: Node | None) -> Rate:

@@ -7,12 +7,13 @@ failure.
 import datetime as dt
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from worker.calls import Outcome, Reply
 from worker.destinations.answers import DEFAULT_WAIT_S, LONGEST_WAIT_S, MAX_BODY_BYTES, MAX_MESSAGE, Raw, retry_after_s
 from worker.destinations.fill import Ask
-from worker.destinations.spec import Answers, ApiSpec, Job, JsonPath, Rate, WhenNone
+from worker.destinations.spec import Answers, ApiSpec, Fields, Job, JsonPath, Rate, WhenNone, Write
 
 _BY_STATUS: Final[Mapping[int, Outcome]] = {
     400: Outcome.REJECTED,
@@ -31,14 +32,38 @@ _OWN_WORD: Final = (Outcome.REJECTED, Outcome.NOT_FOUND, Outcome.SOURCE_CONFLICT
 
 _ABSENT: Final = object()
 _JOB_LENGTH: Final = 255
+_TOLD_FAULTS: Final = 3
 
 
-def sort_write(spec: ApiSpec, raw: Raw, *, now: dt.datetime) -> Reply:
-    """Return what an answer means for the write that it answers."""
+def sort_write(spec: ApiSpec, write: Write, raw: Raw, *, now: dt.datetime) -> Reply:
+    """Return what an answer means for the write that it answers; of a refusal also which facts it names."""
     told = _read(raw.body)
     if raw.status in spec.answers.success.statuses:
         return _sort_success(spec, raw, told)
-    return sort_refusal(spec.answers, raw, now=now)
+    reply = sort_refusal(spec.answers, raw, now=now)
+    if reply.outcome is not Outcome.REJECTED or spec.answers.fields is None:
+        return reply
+    faults = _faults(spec.answers.fields, told)
+    wrong = dict.fromkeys(fact for name, _ in faults for fact in write.facts_at(name))
+    said = "; ".join(": ".join(filter(None, fault)) for fault in faults[:_TOLD_FAULTS])
+    message = f"{reply.message} ({said})" if said else reply.message
+    return replace(reply, message=message[:MAX_MESSAGE], wrong=tuple(wrong))
+
+
+def _faults(fields: Fields, told: Any) -> list[tuple[str, str]]:
+    """Return the fields that a refusal names, each with what is wrong with it as far as it says so."""
+    found = _at(told, fields.find)
+    if isinstance(found, dict) and not fields.name:
+        return [(name, "") for name in found]
+    faults = [
+        (_word(_at(item, fields.name)), _word(_at(item, fields.message)) if fields.message else "")
+        for item in (found if isinstance(found, list) else [])
+    ]
+    return [(name, says) for name, says in faults if name]
+
+
+def _word(found: Any) -> str:
+    return found if isinstance(found, str) else ""
 
 
 def _sort_success(spec: ApiSpec, raw: Raw, told: Any) -> Reply:
