@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from worker import guard, order
 from worker.bulkitem import Item, plan_item
-from worker.calls import BulkDestination, Many, Outcome, Reply
+from worker.calls import HARMLESS, BulkDestination, Many, Outcome, Reply
 from worker.drain import Drain
 from worker.keys import BULK, bulk_key_base, derive_key
 from worker.notices import new_units, refused_call, refused_token
@@ -35,9 +35,6 @@ LATER_S = 2 * DEADLINE_S
 LONGEST_WAIT_S = 60.0
 LOST_S = 600.0
 """How old a call without an answer is whose sender is surely gone."""
-
-HARMLESS = (Outcome.REJECTED, Outcome.SOURCE_CONFLICT, Outcome.KEY_REUSED, Outcome.LIMITED, Outcome.UNAUTHORIZED)
-"""Outcomes of a whole call after which nothing has changed. Of any other failure some units may have been done."""
 
 StoreEvents = Callable[[Connection], Sequence[tuple[LaneKey, int]]]
 """Stores the events of a page; returns the lane and the id of each."""

@@ -67,6 +67,10 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"  # taken on as a job: accepted is not applied; ask for the job until it says what came of it
 
 
+HARMLESS = (Outcome.REJECTED, Outcome.SOURCE_CONFLICT, Outcome.KEY_REUSED, Outcome.LIMITED, Outcome.UNAUTHORIZED)
+"""Outcomes of a call of many units after which nothing has changed. Of any other failure some may have been done."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Many:
     """What a call of many units came to, unit by unit. A unit that is not refused is confirmed."""

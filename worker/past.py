@@ -81,7 +81,8 @@ def tell(calls: Iterable[PastCall], manners: Manners, origin: Mapping[str, Value
             after = forgotten(shown, call, manners)
             names = _named(call, shown, manners)
         else:
-            created = step.created or step.verb is Verb.CREATE
+            is_new_row = step.id in rows and shown.get("exists") is False  # it was done, so it made the unit
+            created = step.created or step.verb is Verb.CREATE or is_new_row
             after = confirmed(shown, call, created=created, manners=manners)
             names = tuple(UNTOUCHED) if created else _named(call, shown, manners)
         for name in names:
@@ -122,6 +123,7 @@ def _steps(call: PastCall) -> list[PastCall]:
     if call.writes.get("occupied") is True:
         steps.append(replace(call, verb=Verb.MOVE_IN, writes=tenancy))
     elif call.writes.get("occupied") is False:
-        steps.append(replace(call, verb=Verb.MOVE_OUT, writes={}))
+        may_be_new = call.end is End.DOUBTFUL and not set(PLACE).isdisjoint(call.writes)
+        steps.append(replace(call, verb=Verb.CREATE if may_be_new else Verb.MOVE_OUT, writes={}))
     facts = {name: value for name, value in call.writes.items() if name in FACTS}
     return [*steps, replace(call, verb=Verb.PATCH, writes=facts, created=False)] if facts else steps

@@ -11,18 +11,21 @@ from parsers.events import Kind
 from tests.model import permits
 from tests.rigs.lane import Crash, answer, crash_after, crash_before, lost
 from tests.rigs.rentrolls import Desk, roll
-from worker.calls import Outcome, Reply
+from worker.calls import Many, Outcome, Reply
 from worker.destinations.kiss import KissDestination
 from worker.destinations.local import LocalDestination
 from worker.destinations.profiles import PROFILES
+from worker.order import known
 from worker.standins.faults import Faults, with_faults
 from worker.standins.kiss import stand_in
 from worker.standins.registry import Wish
 from worker.standins.serve import serving
 from worker.store import pauses, schema
 from worker.store.database import Database
+from worker.store.restored import state_anew
 from worker.store.tables import events, lanes
 from worker.units.store import LocalUnits
+from worker.why import read_moment, why
 
 HEAD = "Unit,Status,Tenant ID,Ledger ID,Move-In Date,Balance,Locked Out\n"
 
@@ -266,6 +269,98 @@ def test_nothing_but_a_move_in_creates_a_unit(desk: Desk) -> None:
     found = desk.go(HEAD + "C1,Vacant,,,,,\n")
     assert desk.far.kiss.units == {}
     assert found.sent.refused == {"MAIN-C1": "The unit_name field is required."}
+
+
+# -- what is told of it afterwards -------------------------------------------------------------------------------------
+
+
+def told_at(desk: Desk, unit: str, at: dt.datetime) -> dict[str, Any]:
+    """Return what is told of a unit as it was at an instant."""
+    moment = read_moment(at.isoformat())
+    (found,) = why(desk.db, unit, zones={}, now=desk.clock(), at=moment, manners=lambda _n: desk.far.manners)
+    return found
+
+
+ROW = HEAD + "A1,Occupied,T1,,,25.00,Yes\n"
+FAILED = answer(Outcome.FAILED, 500)
+BY_NAME = b'{"message":"E","data":{"total":1,"errors":[{"crm_unit_id":"MAIN-A1","error":"on hold"}]}}'
+
+
+def by_name(_through: Any) -> Reply:
+    """Answer that the unit is refused."""
+    return Reply(outcome=Outcome.REJECTED, status=200, body=BY_NAME, many=Many(refused={"MAIN-A1": "on hold"}))
+
+
+@pytest.mark.parametrize(
+    ("faults", "is_known"),
+    [
+        ([lost, lost, lost], False),
+        ([FAILED], False),
+        ([lost, by_name], False),
+        ([lost, answer(Outcome.REJECTED, 422)], False),
+        ([by_name], True),
+        ([answer(Outcome.REJECTED, 422)], True),
+        ([answer(Outcome.UNAUTHORIZED, 401)], True),
+    ],
+)
+def test_a_call_that_ended_badly_is_told_as_it_was_taken(desk: Desk, faults: list[Any], is_known: bool) -> None:
+    """What a call may have changed is told as unknown, what it surely did not as before, until it is stated anew."""
+    settle(desk)
+    desk.far.faults = list(faults)
+    desk.go(ROW)
+    desk.clock.advance(1)
+    ended = desk.clock()
+    told = told_at(desk, "A1", ended)
+    assert told["confirmed"] == known(desk.shown("A1"))
+    assert ("balance_due" in told["confirmed"], told["under_way"]) == (is_known, [])
+    with desk.db.write() as connection:
+        pauses.resume(connection, "destination", "kiss")
+    desk.clock.advance(1)
+    desk.drain(patience_s=600)
+    desk.clock.advance(1)
+    assert told_at(desk, "A1", ended)["confirmed"] == told["confirmed"], "the past stays as it was told"
+    assert told_at(desk, "A1", desk.clock())["confirmed"] == known(desk.shown("A1"))
+
+
+def test_a_call_whose_sender_died_is_under_way_and_then_unknown(desk: Desk) -> None:
+    """Until it is given up it is told as under way; then what it may have changed was unknown from its beginning on,
+    and what the unit's own calls have stated since is known."""
+    settle(desk)
+    desk.far.faults = [crash_after]
+    with pytest.raises(Crash):
+        desk.go(ROW)
+    desk.clock.advance(1)
+    crashed = desk.clock()
+    told = told_at(desk, "A1", crashed)
+    assert [call["request"] for call in told["under_way"]] == ["PATCH /units"]
+    desk.clock.advance(60)
+    desk.drain()
+    desk.clock.advance(3600)
+    assert desk.other().abandon_lost() == 1
+    desk.clock.advance(1)
+    assert told_at(desk, "A1", desk.clock())["confirmed"] == known(desk.shown("A1"))
+    assert desk.shown("A1")["balance_due"] == 25
+
+
+def test_a_restore_gives_up_a_call_with_its_units(desk: Desk) -> None:
+    """A restored store has no open call, and no unit that waits for one."""
+    settle(desk)
+    desk.far.faults = [crash_before]
+    with pytest.raises(Crash):
+        desk.go(ROW)
+    with desk.db.write() as connection:
+        state_anew(connection, now=desk.clock())
+    assert (desk.items("open"), desk.items("abandoned")) == ([], ["MAIN-A1"])
+    assert told_at(desk, "A1", desk.clock())["under_way"] == []
+
+
+def test_before_a_page_made_it_there_was_no_unit(desk: Desk) -> None:
+    """A unit that a call of many units made is unknown before it, and whole afterwards."""
+    desk.go(HEAD + "N1,Occupied,T9,,2026-05-01,,\n")
+    made = desk.clock()
+    desk.clock.advance(1)
+    assert told_at(desk, "N1", made - dt.timedelta(hours=1))["confirmed"] == {}
+    assert told_at(desk, "N1", desk.clock())["confirmed"] == desk.shown("N1")
 
 
 # -- other destinations -----------------------------------------------------------------------------------------------

@@ -8,10 +8,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from worker.calls import Outcome, Verb
+from parsers.events import PLACE
+from worker.calls import HARMLESS, Outcome, Verb
 from worker.past import End, PastCall
 from worker.store.lanes import LaneKey
-from worker.store.tables import attempts, bulk_items, calls, event_log, events
+from worker.store.tables import attempts, bulk_items, calls, event_log, events, lanes
 
 
 def past_calls(connection: Connection, key: LaneKey, *, by: dt.datetime) -> list[PastCall]:
@@ -36,12 +37,43 @@ def past_calls(connection: Connection, key: LaneKey, *, by: dt.datetime) -> list
                 created=bool(row.created),
             )
             found.append((ended_at, row.id, call))
-    its = sa.and_(bulk_items.c.destination == key[0], bulk_items.c.crm_unit_id == key[1])
-    done = sa.and_(bulk_items.c.state == "done", bulk_items.c.ended_at <= by)
-    for item in connection.execute(sa.select(bulk_items).where(its, done)):
-        call = PastCall(id=item.call_id, verb=None, writes=item.writes, sources=item.sources, end=End.DONE)
-        found.append((item.ended_at, item.call_id, call))
+    found += _past_items(connection, key, by=by)
     return [call for _, _, call in sorted(found, key=lambda one: one[:2])]
+
+
+def _past_items(connection: Connection, key: LaneKey, *, by: dt.datetime) -> list[tuple[dt.datetime, int, PastCall]]:
+    """Return a unit's parts of calls of many units that had ended by an instant, each with when it took its effect.
+
+    What such a call may change counts as unknown from before it is sent (``worker/bulk.py``): of one that left a doubt
+    this began when it was stored, and the unit's own calls may have put it right before it was given up.
+    """
+    its = sa.and_(bulk_items.c.destination == key[0], bulk_items.c.crm_unit_id == key[1], bulk_items.c.ended_at <= by)
+    statement = sa.select(bulk_items, calls.c.created_at).join(calls, calls.c.id == bulk_items.c.call_id)
+    items = connection.execute(statement.where(its)).all()
+    outcomes = _outcomes(connection, [item.call_id for item in items if item.state == "refused"])
+    maker = _made_by_item(connection, key)
+    found: list[tuple[dt.datetime, int, PastCall]] = []
+    for item in items:
+        end = _end_of_item(item, outcomes.get(item.call_id, []))
+        call = PastCall(
+            id=item.call_id,
+            verb=None,
+            writes=item.writes,
+            sources=item.sources,
+            end=end,
+            created=item.call_id == maker,
+        )
+        found.append((item.ended_at if end is End.DONE else item.created_at, item.call_id, call))
+    return found
+
+
+def _end_of_item(item: Row[Any], outcomes: Sequence[str]) -> End:
+    """Return how a unit's part of a call of many units ended: as ``worker/bulk.py`` judged it when it did."""
+    if item.state != "refused":
+        return End.DONE if item.state == "done" else End.DOUBTFUL
+    is_named = item.message is not None
+    is_sure = Outcome.UNKNOWN not in outcomes and (is_named or (bool(outcomes) and outcomes[-1] in HARMLESS))
+    return End.WITHOUT_EFFECT if is_sure else End.DOUBTFUL
 
 
 def _unsent(together: Sequence[Row[Any]]) -> set[int]:
@@ -75,24 +107,41 @@ def _outcomes(connection: Connection, ids: Sequence[int]) -> dict[int, list[str]
 
 def was_made(connection: Connection, key: LaneKey) -> bool:
     """Say whether a call made the unit, whenever: before that there was none."""
+    return _is_made_alone(connection, key) or _made_by_item(connection, key) is not None
+
+
+def _is_made_alone(connection: Connection, key: LaneKey) -> bool:
     its = sa.and_(calls.c.destination == key[0], calls.c.crm_unit_id == key[1], calls.c.state == "done")
     made = sa.or_(calls.c.created == 1, calls.c.verb == str(Verb.CREATE))
     return connection.execute(sa.select(calls.c.id).where(its, made).limit(1)).first() is not None
 
 
+def _made_by_item(connection: Connection, key: LaneKey) -> int | None:
+    """Return the call of many units that made a unit; None: none did.
+
+    Only units that we made have an origin (decision 0016); of those that no call of their own made it was the first
+    call of many that named their place.
+    """
+    its_lane = sa.and_(lanes.c.destination == key[0], lanes.c.crm_unit_id == key[1])
+    origin = connection.execute(sa.select(lanes.c.origin).where(its_lane)).scalar_one_or_none()
+    if not origin or _is_made_alone(connection, key):
+        return None
+    its = sa.and_(bulk_items.c.destination == key[0], bulk_items.c.crm_unit_id == key[1], bulk_items.c.state == "done")
+    items = connection.execute(sa.select(bulk_items).where(its).order_by(bulk_items.c.ended_at))
+    return next((item.call_id for item in items if not set(PLACE).isdisjoint(item.writes)), None)
+
+
 def under_way(connection: Connection, key: LaneKey, *, at: dt.datetime) -> list[Row[Any]]:
-    """Return the calls of a unit that were stored and not settled at an instant."""
+    """Return the calls of a unit, and those of many units that it was part of, which were not settled at an instant."""
+    parts = sa.select(bulk_items.c.call_id).where(
+        bulk_items.c.destination == key[0],
+        bulk_items.c.crm_unit_id == key[1],
+        sa.or_(bulk_items.c.ended_at.is_(None), bulk_items.c.ended_at > at),
+    )
+    its = sa.and_(calls.c.destination == key[0], calls.c.crm_unit_id == key[1])
+    is_open = sa.and_(calls.c.created_at <= at, sa.or_(calls.c.ended_at.is_(None), calls.c.ended_at > at))
     return list(
-        connection.execute(
-            sa.select(calls)
-            .where(
-                calls.c.destination == key[0],
-                calls.c.crm_unit_id == key[1],
-                calls.c.created_at <= at,
-                sa.or_(calls.c.ended_at.is_(None), calls.c.ended_at > at),
-            )
-            .order_by(calls.c.id)
-        )
+        connection.execute(sa.select(calls).where(sa.or_(its, calls.c.id.in_(parts)), is_open).order_by(calls.c.id))
     )
 
 

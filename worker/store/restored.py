@@ -4,7 +4,7 @@ import datetime as dt
 
 from sqlalchemy.engine import Connection
 
-from worker.store.tables import calls, lanes
+from worker.store.tables import bulk_items, calls, lanes
 
 RESTORED = "restored"
 """The name of the pause of everything that a restore leaves."""
@@ -16,7 +16,8 @@ def state_anew(connection: Connection, *, now: dt.datetime) -> int:
     Calls that were open are given up: their keys may have been answered since, so what is still wanted goes under
     new ones.
     """
-    connection.execute(calls.update().where(calls.c.state == "open").values(state="abandoned", ended_at=now))
+    for table in (calls, bulk_items):
+        connection.execute(table.update().where(table.c.state == "open").values(state="abandoned", ended_at=now))
     fresh = {"shown": {}, "due_at": now, "rung_at": None, "tries": 0}
     free = {"lease_token": lanes.c.lease_token + 1, "lease_until": None, "lease_by": None}
     return connection.execute(lanes.update().values(**fresh, **free)).rowcount

@@ -227,7 +227,7 @@ bulk_items = Table(
     Column("writes", Json, nullable=False),
     Column("sources", Json, nullable=False),
     Column("lease_token", BigInteger, nullable=False),
-    Column("state", String(16), nullable=False),  # open, done, refused
+    Column("state", String(16), nullable=False),  # open, done, refused, abandoned
     Column("message", Text),
     Column("ended_at", Instant),
     Index(None, "destination", "crm_unit_id"),
