@@ -11,6 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 import celery
@@ -230,9 +231,21 @@ class ThreadWorker:
         worker_state.should_stop = None
 
 
-def _ignore_hangup(**_: Any) -> None:
-    """Take SIGHUP for nothing: the configuration of a worker is read at its start."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+def _listen_to_hangups(on_hangup: Callable[[], None]) -> None:
+    """Call ``on_hangup`` after each SIGHUP, in a thread of its own: a signal breaks into whatever is being done."""
+    asked: SimpleQueue[int] = SimpleQueue()  # the one whose ``put`` a signal may break into
+
+    def answer() -> None:
+        while True:
+            asked.get()
+            on_hangup()
+
+    def listen(**_: Any) -> None:
+        signal.signal(signal.SIGHUP, lambda number, _frame: asked.put(number))
+
+    threading.Thread(target=answer, name="hangups", daemon=True).start()
+    listen()
+    signals.worker_before_create_process.connect(listen, weak=False)  # Celery takes the signal when it starts
 
 
 def _bound_shutdown(**_: Any) -> None:
@@ -242,10 +255,10 @@ def _bound_shutdown(**_: Any) -> None:
     timer.start()
 
 
-def run_worker(app: celery.Celery, arguments: Iterable[str] = ()) -> None:
-    """Run a prefork worker until SIGTERM; children are spawned, not forked."""
+def run_worker(app: celery.Celery, arguments: Iterable[str] = (), *, on_hangup: Callable[[], None]) -> None:
+    """Run a prefork worker until SIGTERM; children are spawned, not forked. ``on_hangup``: after each SIGHUP."""
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)  # our settings are chosen, not left out
-    signals.worker_ready.connect(_ignore_hangup, weak=False)
+    _listen_to_hangups(on_hangup)
     signals.worker_shutting_down.connect(_bound_shutdown, weak=False)
     app.worker_main(
         [

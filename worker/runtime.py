@@ -89,9 +89,9 @@ class Runtime:
 
     def reload(self, settings: Settings) -> None:
         """Go on with other settings: mailboxes, packs, destinations. Ports and the store stay as they are."""
-        before, self.settings = self.settings, settings
         if "units" in self.__dict__:
-            self._ensure_locations(self.units)
+            self._ensure_locations(self.units, settings)
+        before, self.settings = self.settings, settings
         if "destinations" in self.__dict__:
             for name, chosen in settings.destination.items():
                 if before.destination.get(name) != chosen:
@@ -100,11 +100,11 @@ class Runtime:
     @cached_property
     def units(self) -> LocalUnits:
         units = LocalUnits(self.db, clock=self.clock)
-        self._ensure_locations(units)
+        self._ensure_locations(units, self.settings)
         return units
 
-    def _ensure_locations(self, units: LocalUnits) -> None:
-        for mailbox in self.settings.mailbox:
+    def _ensure_locations(self, units: LocalUnits, settings: Settings) -> None:
+        for mailbox in settings.mailbox:
             units.ensure_location(mailbox.location, timezone=mailbox.timezone)
 
     @cached_property
@@ -414,11 +414,16 @@ _of_process: Runtime | None = None
 _making = threading.Lock()
 
 
+def runtime_if_made() -> Runtime | None:
+    """Return the runtime of a spawned worker child; None while it has had nothing to do."""
+    with _making:
+        return _of_process
+
+
 def runtime_of_process() -> Runtime:
     """Return the runtime of a spawned worker child, made from ``GATEPOST_CONFIG`` on first use."""
     global _of_process
     with _making:
         if _of_process is None:
-            log.configure()
             _of_process = Runtime(load_settings())
         return _of_process

@@ -21,13 +21,14 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
-from parsers.errors import ParserError
 from worker import log
 from worker.catalogue import check_capabilities
+from worker.child import tell_children
 from worker.console.app import health_app, web_app
 from worker.queue import ThreadWorker, do_work_with, is_in_process, run_worker
+from worker.reload import reload
 from worker.runtime import Clock, Runtime, utc_now
-from worker.settings import ConfigError, Settings, join_endpoint, split_endpoint
+from worker.settings import Settings, join_endpoint, split_endpoint
 from worker.smtp.server import CannotListen, Receiver
 from worker.store import lanes, schema
 from worker.store.running import marked_running
@@ -162,15 +163,21 @@ def run_work(settings: Settings) -> None:
         ConfigError, RuleErrors: a destination does not take what its mailboxes make, or its file is broken.
     """
     refuse_embedded(settings, "work")
-    with tempfile.TemporaryDirectory(prefix="gatepost-metrics-") as shared:
+    with tempfile.TemporaryDirectory(prefix="gatepost-work-") as shared:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
         runtime = Runtime(settings)
         _check_store(runtime)
         check_capabilities(settings, runtime.rules())
         if settings.health.listen:
             threading.Thread(target=_serve_health, args=(runtime,), name="health", daemon=True).start()
+
+        def read_again() -> None:
+            if reload(runtime, lambda chosen: check_capabilities(chosen, runtime.rules())):
+                tell_children()
+                log.started(reloaded=True, mailboxes=len(runtime.settings.mailbox))
+
         log.started(process="work", concurrency=settings.queue.concurrency)
-        run_worker(runtime.celery)
+        run_worker(runtime.celery, on_hangup=read_again)
         runtime.close()
     log.stopped(process="work")
 
@@ -352,13 +359,5 @@ def _listen_to_signals(
 
 
 def _reload(runtime: Runtime, check: Callable[[Settings], None]) -> None:
-    from worker.configuration import load_settings
-
-    try:
-        settings = load_settings()
-        check(settings)
-        runtime.reload(settings)
-    except (ConfigError, ParserError) as error:
-        log.trouble(event="configuration_refused", error=str(error))
-    else:
+    if reload(runtime, check):
         log.started(reloaded=True, mailboxes=len(runtime.settings.mailbox))

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 import redis as redis_client
+import sqlalchemy as sa
 
 from tests.rigs import procfile, services
 from tests.rigs.gatepost import demo_mail, run
 from tests.rigs.services import wait_until
+from worker.store.database import Database
+from worker.store.tables import mails
 
 pytestmark = [pytest.mark.service, pytest.mark.xdist_group("processes")]
 UNIT = "SITELINK-B204"
@@ -99,6 +102,46 @@ def test_children_end_with_their_parent(tmp_path: Path, postgres_server: service
             wait_until(lambda: not any(_alive(pid) for pid in children), what="the children ending")
 
 
+MAILBOX = """
+[[mailbox]]
+address = "{}@in.test"
+location = "SITELINK"
+pms = ["sitelink"]
+trust = [{{network = "127.0.0.0/8"}}]
+"""
+
+
+def test_every_process_reads_the_configuration_again(tmp_path: Path, postgres_server: services.Postgres) -> None:
+    """SIGHUP: mail for a new mailbox is read by children that had work before; a bad file changes nothing."""
+    with services.redis() as redis:
+        url = postgres_server.database(f"again{os.getpid()}")
+        with procfile.Processes(tmp_path, store=url, broker=redis.url, more=MAILBOX.format("one")) as processes:
+            good = processes.config.read_text("utf-8")
+
+            def read(*numbers: int, to: str) -> set[str]:
+                sent = [processes.send(mail_for(number), to=f"{to}@in.test") for number in numbers]
+                wait_until(lambda: "new" not in states_of(url, sent), what="the mails being read")
+                return states_of(url, sent)
+
+            wait_until(lambda: processes.log().count('"child"') == 2, what="the pool having begun")
+            children = _pool_children(processes)
+            assert read(*range(6), to="one") == {"parsed"}
+            processes.config.write_text(good + MAILBOX.format("two"), "utf-8")
+            for pid in _parents(processes):
+                os.kill(pid, signal.SIGHUP)
+            wait_until(lambda: processes.log().count('"reloaded": true') == 4 + 2, what="all six reading it again")
+            assert read(*range(10, 16), to="two") == {"parsed"}
+            processes.config.write_text(good + "[nonsense]\n", "utf-8")
+            os.kill(_worker(processes), signal.SIGHUP)
+            wait_until(lambda: "configuration_refused" in processes.log(), what="the refusal")
+            assert read(*range(20, 26), to="two") == {"parsed"}
+            for pid in children:
+                os.kill(pid, signal.SIGHUP)
+            assert read(30, to="two") == {"parsed"}
+            assert _pool_children(processes) == children, "no child was ended by it"
+            assert "Traceback" not in processes.log()
+
+
 def test_sqlite_is_refused_with_the_remedy(tmp_path: Path) -> None:
     """Processes that share nothing but a file refuse SQLite and memory://, and say what to do."""
     for command in ("receive", "work", "sweep", "serve"):
@@ -110,6 +153,22 @@ def test_sqlite_is_refused_with_the_remedy(tmp_path: Path) -> None:
 
 def _worker(processes: procfile.Processes) -> int:
     return next(pid for pid in processes.children() if _words(pid)[-1:] == ["work"])
+
+
+def states_of(url: str, mail_ids: list[str]) -> set[str]:
+    """Return the states that some mails are in."""
+    database = Database(url)
+    try:
+        with database.read() as connection:
+            return set(connection.execute(sa.select(mails.c.state).where(mails.c.id.in_(mail_ids))).scalars())
+    finally:
+        database.close()
+
+
+def _parents(processes: procfile.Processes) -> list[int]:
+    """Return the processes that the Procfile names."""
+    names = ("receive", "work", "sweep", "serve")
+    return [pid for pid in processes.children() if _words(pid)[-1:] and _words(pid)[-1] in names]
 
 
 def _pool_children(processes: procfile.Processes) -> list[int]:
