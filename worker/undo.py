@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from worker import guard, order
 from worker.actions import CannotDo, note
@@ -16,9 +16,10 @@ from worker.order import Hold, State, UnitEvent
 from worker.store import lanes as lane_store
 from worker.store import query
 from worker.store.database import Database
+from worker.store.history import made_by_page
 from worker.store.issues import open_issue
 from worker.store.lanes import LaneKey
-from worker.store.tables import calls, events, lanes
+from worker.store.tables import bulk_items, calls, events, lanes
 
 UNDOABLE = (State.WAITING, State.APPLIED, State.SUPERSEDED, State.UNCERTAIN, State.HELD, State.REJECTED)
 MOST = 5000
@@ -180,10 +181,12 @@ def plan_unit(
 
 
 def _was_made_for(connection: Connection, key: LaneKey, ids: Collection[int]) -> bool:
-    """Say whether a call that one of these events asked for created the unit."""
-    made: Sequence[Row[Any]] = connection.execute(
-        sa.select(calls.c.sources).where(
-            calls.c.destination == key[0], calls.c.crm_unit_id == key[1], calls.c.created == 1
-        )
-    ).all()
-    return any(source in ids for row in made for source in row.sources.values())
+    """Say whether a call that one of these events asked for, of the unit alone or of many, created the unit."""
+    alone = sa.select(calls.c.sources).where(
+        calls.c.destination == key[0], calls.c.crm_unit_id == key[1], calls.c.created == 1
+    )
+    part = sa.select(bulk_items.c.sources).where(
+        bulk_items.c.call_id == made_by_page(connection, key), bulk_items.c.crm_unit_id == key[1]
+    )
+    made = [sources for statement in (alone, part) for sources in connection.execute(statement).scalars()]
+    return any(source in ids for sources in made for source in sources.values())

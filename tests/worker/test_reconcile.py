@@ -158,6 +158,8 @@ def test_an_undo_restores_everything(desk: Desk) -> None:
     assert after == before
     assert (new["occupied"], new["balance_due"], new["pms_lockout"]) == (False, 0, False)
     assert {row.state for row in desk.rows(events, events.c.rule == "person/reconcile")} == {"withdrawn"}
+    phantoms = [row.subject["unit"] for row in desk.rows(issues, issues.c.kind == "phantom_unit")]
+    assert phantoms == ["MAIN-B1"], "what the page made is to be removed by hand"
 
 
 def test_why_names_the_reconcile_and_its_call(desk: Desk) -> None:

@@ -51,7 +51,7 @@ def _past_items(connection: Connection, key: LaneKey, *, by: dt.datetime) -> lis
     statement = sa.select(bulk_items, calls.c.created_at).join(calls, calls.c.id == bulk_items.c.call_id)
     items = connection.execute(statement.where(its)).all()
     outcomes = _outcomes(connection, [item.call_id for item in items if item.state == "refused"])
-    maker = _made_by_item(connection, key)
+    maker = made_by_page(connection, key)
     found: list[tuple[dt.datetime, int, PastCall]] = []
     for item in items:
         end = _end_of_item(item, outcomes.get(item.call_id, []))
@@ -107,7 +107,7 @@ def _outcomes(connection: Connection, ids: Sequence[int]) -> dict[int, list[str]
 
 def was_made(connection: Connection, key: LaneKey) -> bool:
     """Say whether a call made the unit, whenever: before that there was none."""
-    return _is_made_alone(connection, key) or _made_by_item(connection, key) is not None
+    return _is_made_alone(connection, key) or made_by_page(connection, key) is not None
 
 
 def _is_made_alone(connection: Connection, key: LaneKey) -> bool:
@@ -116,7 +116,7 @@ def _is_made_alone(connection: Connection, key: LaneKey) -> bool:
     return connection.execute(sa.select(calls.c.id).where(its, made).limit(1)).first() is not None
 
 
-def _made_by_item(connection: Connection, key: LaneKey) -> int | None:
+def made_by_page(connection: Connection, key: LaneKey) -> int | None:
     """Return the call of many units that made a unit; None: none did.
 
     Only units that we made have an origin (decision 0016); of those that no call of their own made it was the first
