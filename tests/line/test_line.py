@@ -81,6 +81,17 @@ def test_why_names_everything(up: Gatepost) -> None:
     assert origin["call"]["attempts"][0]["status"] == 201
 
 
+def test_why_prints_every_call(up: Gatepost) -> None:
+    """One event whose facts were confirmed by several calls, or some by none, is printed with all of its calls."""
+    _settled(up, demo_mail("01"))
+    _settled(up, demo_mail("02"))
+    printed = run("--config", str(up.config), "why", UNIT, cwd=up.folder).stdout.decode()
+    (unit,) = up.cli("why", UNIT)
+    calls = {call["key"] for fact in unit["facts"] if (call := fact["from"]["call"])}
+    assert len(calls) == 2
+    assert {line.split()[1] for line in printed.splitlines() if line.strip().startswith("key ")} == calls
+
+
 def test_killed_at_any_moment_nothing_is_lost_or_done_twice(up: Gatepost) -> None:
     """SIGKILL while mails are under way: what was acknowledged is applied once after the restart."""
     acknowledged = []

@@ -199,6 +199,9 @@ def print_why(one: views.Plain) -> None:
             mark = "" if fact["confirmed"] else "  (not confirmed yet)"
             click.echo(f"  {fact['fact']} = {_value(fact)}{mark}")
         _print_origin(facts[0]["from"])
+        made = {call["id"]: call for fact in facts if (call := fact["from"]["call"])}
+        for call in made.values():
+            _print_call(call)
     for issue in one.get("drift", []):
         click.echo(f"  drift: issue {issue['id']}: {issue['title']}")
     for call in one.get("under_way", []):
@@ -230,12 +233,13 @@ def _print_origin(origin: views.Plain) -> None:
         click.echo("    there before any event, or put back to that")
     else:
         _print_event_of(origin)
-    call = origin["call"]
-    if call:
-        click.echo(f"    call {call['request']} {call['body']}".rstrip())
-        click.echo(f"    key  {call['key']}")
-        for attempt in call["attempts"]:
-            click.echo(f"    answer {attempt['status']} {attempt['message']} at {attempt['at']}")
+
+
+def _print_call(call: views.Plain) -> None:
+    click.echo(f"    call {call['request']} {call['body']}".rstrip())
+    click.echo(f"    key  {call['key']}")
+    for attempt in call["attempts"]:
+        click.echo(f"    answer {attempt['status']} {attempt['message']} at {attempt['at']}")
 
 
 def _print_event_of(origin: views.Plain) -> None:
