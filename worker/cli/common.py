@@ -120,6 +120,15 @@ def report(as_json: bool, text: str, **values: Any) -> None:
     print_json(values) if as_json else click.echo(text)
 
 
+def values_text(values: Mapping[str, Any]) -> str:
+    """Return facts as a line for people: ``balance_due=12.50, pms_lockout=true``; a dash for none."""
+    words = {True: "true", False: "false", None: "none"}
+    told = (
+        (name, words[value] if value is None or isinstance(value, bool) else value) for name, value in values.items()
+    )
+    return ", ".join(f"{name}={value}" for name, value in told) or "-"
+
+
 def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, empty: str) -> None:
     """Print rows as aligned columns; ``empty`` when there are none."""
     found = [[_cell(row.get(name)) for name in columns] for row in rows]

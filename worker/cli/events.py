@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from worker import views
-from worker.cli.common import actor, command, open_runtime, print_json, print_rows, report
+from worker.cli.common import actor, command, open_runtime, print_json, print_rows, report, values_text
 from worker.settings import Settings
 
 limit_option = click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
@@ -154,7 +154,9 @@ def events_edit(
     values = edits.read_values(facts)
     if not go:
         found = views.show_event(runtime.db, event_id)
-        text = f"would change event {event_id} from {found['body']} by {values}; do it with --go"
+        text = (
+            f"would change event {event_id} from {values_text(found['body'])} by {values_text(values)}; do it with --go"
+        )
         return report(as_json, text, done=False, event=event_id, values=values)
     made = edits.edit_event(runtime.db, event_id, facts, actor=actor(), reason=reason, now=runtime.clock())
     return report(as_json, f"event {event_id} is now event {made}", done=True, event=event_id, revision=made)
@@ -190,7 +192,9 @@ def events_add(
     runtime = open_runtime(settings)
     values = edits.read_values(facts)
     if not go:
-        return report(as_json, f"would tell {unit}: {values}; do it with --go", done=False, unit=unit, values=values)
+        return report(
+            as_json, f"would tell {unit}: {values_text(values)}; do it with --go", done=False, unit=unit, values=values
+        )
     when = _instant(at) if at else None
     made = edits.add_event(runtime.db, unit, facts, actor=actor(), reason=reason, now=runtime.clock(), at=when)
     return report(as_json, f"event {made} is told", done=True, event=made)
@@ -200,7 +204,7 @@ def print_event(event: views.Plain) -> None:
     """Print one event and its calls."""
     reason = f" {event['reason']}" if event["reason"] else ""
     click.echo(f"event {event['id']}  {event['kind']}  {event['crm_unit_id']}  {event['state']}{reason}")
-    click.echo(f"  at {event['effective_at']}  {event['body']}")
+    click.echo(f"  at {event['effective_at']}  {values_text(event['body'])}")
     if event["detail"]:
         click.echo(f"  {event['detail']}")
     for call in event.get("calls", []):
