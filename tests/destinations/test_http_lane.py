@@ -76,6 +76,25 @@ def test_a_refused_field_rejects_its_event_only(before: Callable[..., tuple[lane
     assert "balance_due: must be an amount" in unit.words_of(refused.id)
 
 
+def test_a_lock_does_not_outlive_its_tenant(before: Callable[..., tuple[lane.Rig, Rig]]) -> None:
+    """After a move-out the lock and the balance of the last tenant are taken off, before the next one moves in."""
+    unit, saas = before("propertysaas")
+    unit.patch(1, pms_lockout=True, balance_due=Decimal("12.50"))
+    unit.drain_until_quiet()
+    assert saas.held()[0]["access"] == "suspended"
+    unit.move_out(2)
+    unit.drain_until_quiet()
+    unit.move_in("T-6001", hour=3)
+    unit.drain_until_quiet()
+    held = saas.held()[0]
+    assert (held["status"], held["tenant_id"], held["access"], held["balance_due"]) == (
+        "occupied",
+        "T-6001",
+        "granted",
+        0,
+    )
+
+
 def test_lost_answers_end_in_one_stay(before: Callable[..., tuple[lane.Rig, Rig]]) -> None:
     """Where answers are lost and no key is known, a stay that is there is found: it is made once."""
     unit, rooms = before("resharmonics", faults=Faults(drop=0.3, fail=((503, 0.2),), seed=7))
