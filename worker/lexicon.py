@@ -54,6 +54,18 @@ _LABELS: tuple[tuple[Role, str], ...] = (
     (Role.OCCURRED, r"(?:event )?(?:date|time|timestamp)(?: ?(?:/|and|&) ?time)?|occurred(?: at)?"),
 )
 
+_NAMES = (
+    r"(?:tenant|customer|client|resident|guest|user|contact|property|facility|site|location|company|kunde|standort)"
+    r"(?: name)?"
+)
+
+_STATUS = r"(?:[a-z-]+ )?(?:status|state|zustand)"
+INTENTIONS = (
+    "reserv", "schedul", "pending", "cancel", "declin", "request", "enquir", "inquir", "revers", "returned", "fail",
+    "to be paid", "not yet",
+)  # fmt: skip
+"""How words begin, after one of which a mail tells of something that has not happened, or no longer holds."""
+
 
 class Happening(StrEnum):
     """What a mail tells of; the value names the rule."""
@@ -96,6 +108,16 @@ def role_of(label: str) -> Role | None:
         if re.fullmatch(pattern, label.strip(" *•·:"), re.IGNORECASE):
             return role
     return None
+
+
+def is_name(label: str) -> bool:
+    """Say whether a person or a site is mostly named beside a label."""
+    return re.fullmatch(_NAMES, label.strip(" *•·:"), re.IGNORECASE) is not None
+
+
+def is_status(label: str) -> bool:
+    """Say whether how something stands is mostly told beside a label."""
+    return re.fullmatch(_STATUS, label.strip(" *•·:"), re.IGNORECASE) is not None
 
 
 def happening_of(subject: str) -> Happening | None:

@@ -9,9 +9,10 @@ import click
 from parsers import load_rules_text, parse_mail, read_mail
 from parsers.explain import render
 from worker.cli.common import NOT_DONE, print_json, told
-from worker.draft import Draft, NotDrafted, draft_rule
+from worker.draft import Draft, draft_rule
 from worker.fixtures import accept_fixture, expectation_of, fixture_mailbox, mailbox_pack
 from worker.lexicon import Happening
+from worker.sampled import NotDrafted
 
 _SET = re.compile(r"([a-z_][a-z0-9_]*)=(.+)")
 
