@@ -8,6 +8,7 @@ from typing import Final
 
 from parsers.convert import Money
 from parsers.mail import Mail
+from worker.drafttable import Block, blocks_of
 from worker.lexicon import DATES, INTENTIONS, Happening, Role, happening_of, is_name, is_status, role_of
 from worker.sampled import NotDrafted, Sampled, also_in_subject, fields_of, labels_of, unit_in_subject, yaml_of
 from worker.writtenas import date_formats, money_of, time_format
@@ -58,13 +59,18 @@ def draft_rule(mails: Sequence[Mail], pack: str, marked: Mapping[str, str], *, e
     sender = mails[0].from_domain
     if sender is None or any(mail.from_domain != sender for mail in mails):
         raise NotDrafted("the samples come from no one sender, or from several: give mails of one kind")
+    doubts: list[str] = []
     said = {found for mail in mails if (found := happening_of(mail.subject))}
     if event is None and len(said) > 1:
         raise NotDrafted(f"the subjects tell of different things ({', '.join(sorted(said))}): give mails of one kind")
     happening = event or next(iter(said), None)
+    fields = fields_of(mails, marked)
+    by_label = marked or Role.UNIT in fields or happening is Happening.NOTHING
+    if not by_label and (blocks := blocks_of(mails, event, doubts)):
+        text = "\n".join(_table_lines(mails, pack, sender, blocks, doubts)) + "\n"
+        return Draft(pack=pack, rule=_rule_name(blocks), text=text, doubts=tuple(dict.fromkeys(doubts)))
     if happening is None:
         raise NotDrafted(f"the subject does not say what happened: say it with --event, one of {', '.join(Happening)}")
-    fields = fields_of(mails, marked)
     if Role.UNIT not in fields and happening is not Happening.TRANSFER and (found := unit_in_subject(mails)):
         fields[Role.UNIT] = found
     fields |= {name: also_in_subject(fields[name], mails) for name in _NUMBERS if name in fields}
@@ -74,7 +80,6 @@ def draft_rule(mails: Sequence[Mail], pack: str, marked: Mapping[str, str], *, e
             f"no label for {', '.join(lacking)}: say what its value is in one of the samples, "
             f"as --set {lacking[0]}=VALUE"
         )
-    doubts: list[str] = []
     timed = _timed(fields.get(Role.OCCURRED))
     used = {name: fields[name] for name in _used(happening, fields)}
     text = "\n".join(_lines(mails, pack, sender, happening, used, timed, doubts)) + "\n"
@@ -113,14 +118,7 @@ def _lines(
     if timed:
         formats = list(dict.fromkeys((*formats, timed[1])))
     money = _money([one for name, one in fields.items() if name == Role.BALANCE])
-    yield f"# Drafted from {len(mails)} samples: read every line before you publish it."
-    yield f"pack: {pack}"
-    yield f"title: {pack}"
-    yield f"senders: [{sender}]"
-    yield f"dates: {yaml_of(formats, always=True)}" if formats else "dates: [iso]   # no sample holds a date"
-    if money != Money():
-        yield f'money: {{decimal: "{money.decimal}", group: "{money.group}", symbols: {yaml_of(money.symbols)}}}'
-    yield "rules:"
+    yield from _head(mails, pack, sender, formats, money)
     yield f"  - id: {happening}"
     yield "    when:"
     subject = _subject(mails, happening, doubts)
@@ -134,12 +132,7 @@ def _lines(
         yield f"    occurred: {{{source}, type: datetime}}   # when it happened; else it is the Date of the mail"
     yield "    fields:"
     for name, one in fields.items():
-        needed = one.is_everywhere and name in (*_NEEDED[happening], *_NEEDED_IF_STATED.get(happening, ()))
-        kind = ", type: date" if name in DATES else ", type: money, credit: zero" if name == Role.BALANCE else ""
-        if name == Role.UNIT and all(re.search("[0-9]", value) for value in one.values):
-            kind = _HAS_A_DIGIT
-        seen = f"in {len(one.values)} of {len(mails)} samples" + (f", such as {one.values[0][:40]}" if kind else "")
-        yield f"      {name}: {one.to_yaml(kind + ('' if needed else ', optional: true'))}   # {seen}"
+        yield _field(name, one, happening, f"in {len(one.values)} of {len(mails)} samples")
     noise = list(_noise(mails, [*fields.values(), *(timed[:1] if timed else ())]))
     if noise:
         yield "    # Lines that no field reads and that all samples have; others count as drift."
@@ -148,6 +141,70 @@ def _lines(
     yield from _identity(happening, fields)
     yield "    events:"
     yield from _events(happening, fields, doubts)
+
+
+def _head(mails: Sequence[Mail], pack: str, sender: str, formats: Sequence[str], money: Money) -> Iterator[str]:
+    yield f"# Drafted from {len(mails)} samples: read every line before you publish it."
+    yield f"pack: {pack}"
+    yield f"title: {pack}"
+    yield f"senders: [{sender}]"
+    yield f"dates: {yaml_of(formats, always=True)}" if formats else "dates: [iso]   # no sample holds a date"
+    if money != Money():
+        yield f'money: {{decimal: "{money.decimal}", group: "{money.group}", symbols: {yaml_of(money.symbols)}}}'
+    yield "rules:"
+
+
+def _field(name: str, field: Sampled, happening: Happening, seen: str) -> str:
+    """Return the line of a field; `seen` says where."""
+    needed = field.is_everywhere and name in (*_NEEDED[happening], *_NEEDED_IF_STATED.get(happening, ()))
+    kind = ", type: date" if name in DATES else ", type: money, credit: zero" if name == Role.BALANCE else ""
+    if name == Role.UNIT and all(re.search("[0-9]", value) for value in field.values):
+        kind = _HAS_A_DIGIT
+    told = seen + (f", such as {field.values[0][:40]}" if kind and field.values else "")
+    return f"      {name}: {field.to_yaml(kind + ('' if needed else ', optional: true'))}   # {told}"
+
+
+def _rule_name(blocks: Sequence[Block]) -> str:
+    return blocks[0].happening if len(blocks) == 1 else "digest"
+
+
+def _table_lines(
+    mails: Sequence[Mail], pack: str, sender: str, blocks: Sequence[Block], doubts: list[str]
+) -> Iterator[str]:
+    """Yield the lines of a rule that goes through tables."""
+    used = [{name: block.fields[name] for name in _used(block.happening, block.fields)} for block in blocks]
+    for block, fields in zip(blocks, used, strict=True):
+        if lacking := [role for role in _NEEDED[block.happening] if role not in fields or not fields[role].values]:
+            raise NotDrafted(f"the rows have no column for {', '.join(lacking)}: write the rule by hand")
+    dates = [one for fields in used for name, one in fields.items() if name in DATES]
+    yield from _head(mails, pack, sender, _formats(mails, dates, doubts), Money())
+    yield f"  - id: {_rule_name(blocks)}"
+    yield "    when:"
+    subject = _subject(mails, blocks[0].happening, doubts)
+    yield f"      subject: {json.dumps(subject)}   # the words that the samples share"
+    if blocks[0].rows.name:
+        yield f'      attachment: "{blocks[0].rows.name}"'
+    noise = [] if blocks[0].rows.name else list(_beside(mails, blocks))
+    if noise:
+        yield "    ignore_lines:   # what all samples have beside the tables"
+        yield from (f"      - {json.dumps(pattern)}" for pattern in noise)
+    yield "    each:"
+    for block, fields in zip(blocks, used, strict=True):
+        lines = [_field(name, one, block.happening, f"{len(one.values)} rows") for name, one in fields.items()]
+        yield from block.lines(lines, _events(block.happening, fields, doubts))
+
+
+def _beside(mails: Sequence[Mail], blocks: Sequence[Block]) -> Iterator[str]:
+    """Yield the patterns of lines that all samples have and that are of no table."""
+    of_tables = {text for block in blocks for text in (block.rows.heading, *block.empty)}
+    told = [labels_of(mail) for mail in mails]
+    shared = set.intersection(*({line.text for line in mail.lines if len(line.cells) == 1} for mail in mails))
+    for line in mails[0].lines:
+        head = line.text.partition(":")[0]
+        if ":" in line.text and all(head in one for one in told):
+            yield f"{_line(head)}:"
+        elif line.text in shared - of_tables:
+            yield _line(line.text)
 
 
 def _identity(happening: Happening, fields: Mapping[str, Sampled]) -> Iterator[str]:
@@ -294,8 +351,13 @@ def _noise(mails: Sequence[Mail], fields: Iterable[Sampled]) -> Iterator[str]:
         if all(head in one for one in labels):
             told[f"^{re.escape(head)}\\b".replace(r"\ ", " ").replace(r"\-", "-")] = None
         elif line.text in shared and not any(value in line.text for value in read):
-            told[f"^{re.escape(line.text)[:200]}".replace(r"\ ", " ").replace(r"\-", "-").replace("\\\t", r"\t")] = None
+            told[_line(line.text)] = None
     return iter(told)
+
+
+def _line(text: str) -> str:
+    """Return the pattern of a line that begins so."""
+    return f"^{re.escape(text)[:200]}".replace(r"\ ", " ").replace(r"\-", "-").replace("\\\t", r"\t")
 
 
 def _formats(mails: Sequence[Mail], fields: Iterable[Sampled], doubts: list[str]) -> list[str]:

@@ -91,7 +91,7 @@ _SUBJECTS: tuple[tuple[Happening, str], ...] = (
     (Happening.AUCTION, r"auction"),
     (Happening.UNLOCKED, r"(?:revers|remov|clear|releas|cancel).*lock|lock.*(?:revers|remov|clear|releas)|unlocked"),
     (Happening.UNLOCKED, r"access granted"),
-    (Happening.LOCKED, r"over.?lock|lock.?out|gate lock"),
+    (Happening.LOCKED, r"over.?lock|lock(?:ed)?.?out|gate lock"),
     (Happening.TRANSFER, r"transfer"),
     (Happening.MOVE_OUT, r"move.?out|moved out|vacat|lease closed|auszug|checked out"),
     (
