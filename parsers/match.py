@@ -1,12 +1,18 @@
-"""Which rules claim a mail: all conditions of a rule, cheapest first, and the first that fails."""
+"""Which rules claim a mail: all conditions of a rule, cheapest first, and the first that fails.
+
+A rule that would make events claims no mail whose subject may take them back (`Move In Notification - Cancelled`).
+"""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from parsers.events import Kind
 from parsers.extract import Block
 from parsers.files import json_value
 from parsers.mail import Mail
+from parsers.pattern import Pattern
 from parsers.rule import Rule, RuleSet, When
+from parsers.takeback import Doubt, find_doubts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,12 +26,64 @@ class Tried:
     """How many conditions held before."""
     blocks: tuple[Block, ...] = ()
     """The JSON-LD blocks that a rule with a ``jsonld`` condition claims."""
+    doubt: str | None = None
+    """The word of the subject that may take back what the mail tells, where nothing else fails."""
 
 
 def try_rules(mail: Mail, rules: RuleSet, packs: Iterable[str]) -> tuple[Tried, ...]:
     """Return every rule of some packs with what it says of the mail."""
     claimed = rules.subject_claims(mail.subject)
-    return tuple(_try(rule, mail, claimed) for rule in rules.rules_of(packs))
+    return _without_doubted(mail, tuple(_try(rule, mail, claimed) for rule in rules.rules_of(packs)))
+
+
+def _without_doubted(mail: Mail, tried: tuple[Tried, ...]) -> tuple[Tried, ...]:
+    """Return the rules tried, where those fail whose events the subject may take back, by a word that they do not name.
+
+    A rule without a subject condition takes what those that claim the mail name. One on structured data that states
+    values only goes by its data, unless a rule on the subject is in doubt.
+    """
+    doubts = find_doubts(mail.subject)
+    around = [one for wrapper in mail.chain for one in find_doubts(wrapper.subject)]
+    if not doubts and not around:
+        return tried
+    claims = [one.rule for one in tried if one.failed is None]
+    named = {rule.name: _named(rule, mail.subject, doubts) for rule in claims}
+    by_any = frozenset[Doubt]().union(*named.values())
+
+    def doubt_of(rule: Rule) -> str | None:
+        """Return the first word that neither the rule nor, where it has no subject condition, another one names."""
+        known = named[rule.name] if rule.when.subject else by_any | named[rule.name]
+        words = {one.word for one in known}
+        unknown = [one.word for one in doubts if one not in known] + [x.word for x in around if x.word not in words]
+        return next(iter(unknown), None) if rule.ignore is None else None
+
+    in_doubt = any(doubt_of(rule) for rule in claims if rule.when.subject)
+    return tuple(
+        replace(one, failed=f"subject: says `{word}`", doubt=word)
+        if one.failed is None and (in_doubt or not _states_values_only(one.rule)) and (word := doubt_of(one.rule))
+        else one
+        for one in tried
+    )
+
+
+def _named(rule: Rule, subject: str, doubts: tuple[Doubt, ...]) -> frozenset[Doubt]:
+    """Return the words that a rule names: its subject condition needs them, or its condition on data holds them."""
+    when = rule.when
+    stated = {one.word for _, value in (*when.json, *when.jsonld) for one in find_doubts(value)}
+    return frozenset(
+        one for one in doubts if one.word in stated or (when.subject and _needs(when.subject, subject, one))
+    )
+
+
+def _needs(pattern: Pattern, subject: str, doubt: Doubt) -> bool:
+    """Return whether a pattern that is found in a subject is not, with another word in place of one."""
+    return not pattern.found(subject[: doubt.start] + "x" * len(doubt.word) + subject[doubt.end :])
+
+
+def _states_values_only(rule: Rule) -> bool:
+    """Say whether a rule is on structured data, and tells of no tenancy."""
+    is_structured = bool(rule.when.jsonld or rule.when.json) and rule.when.subject is None
+    return is_structured and not any(spec.kind in (Kind.MOVE_IN, Kind.MOVE_OUT) for spec in rule.all_events)
 
 
 def _try(rule: Rule, mail: Mail, claimed: frozenset[str]) -> Tried:

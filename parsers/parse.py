@@ -125,10 +125,22 @@ def _choose(mail: Mail, tried: tuple[Tried, ...], labels: Labels, rules: RuleSet
         names = " and ".join(rule.name for rule in texts)
         reason = f"more than one rule claims this mail: {names}: make their conditions exclude each other"
         return _Read(rule=None, outcome=Outcome.AMBIGUOUS, reason=reason)
+    if doubted := [one for one in tried if one.doubt]:
+        return _Read(rule=None, outcome=Outcome.UNMATCHED, reason=_doubt_of_subject(doubted))
     misses = trace.nearest_misses(mail, labels, tried)
     near = f"; nearest: {misses[0]['rule']}, which fails at {misses[0]['failed']}" if misses else ""
     reason = f"no rule claims this mail{near}: write a rule for it, or one that ignores it"
     return _Read(rule=None, outcome=Outcome.UNMATCHED, reason=reason, trace={"misses": misses})
+
+
+def _doubt_of_subject(doubted: list[Tried]) -> str:
+    """Return why no rule claims a mail whose subject may take back what these rules would tell."""
+    names = " and ".join(one.rule.name for one in doubted)
+    return (
+        f"no rule claims this mail: {names} would, but the subject says `{doubted[0].doubt}`, which may take back what "
+        "the mail tells: if it happened, enter the event by hand; for more such mails write a rule, or one that "
+        "ignores them, whose `subject` needs this word"
+    )
 
 
 def _read(mail: Mail, labels: Labels, rule: Rule, block: Block | None, rules: RuleSet, mailbox: Mailbox) -> _Read:

@@ -112,6 +112,10 @@ def unmatched(walk: Walk) -> None:
     walk.send(notice("Autopay Enrolled", Unit="B204", Tenant_ID="T-5001"), MAIN)
 
 
+def cancelled(walk: Walk) -> None:
+    walk.send(move_in("B211", "T-5011").replace(b"Notification\r\n", b"Notification - Cancelled\r\n"), MAIN)
+
+
 def renamed(walk: Walk) -> None:
     walk.send(fixture("demo/09-renamed-label"), MAIN)
 
@@ -230,6 +234,7 @@ def nothing(_walk: Walk) -> None:
 
 SYMPTOMS: dict[str, tuple[Callable[[Walk], None], ...]] = {
     "A mail is held `unmatched`": (unmatched,),
+    "A mail is held `unmatched`: its subject says `cancelled`": (cancelled,),
     "A mail is held `incomplete`: the label changed": (renamed,),
     "A mail is held `incomplete`: a merge field": (merge_field,),
     "A mail is held `ambiguous`: two packs claim one mail": (ambiguous,),
