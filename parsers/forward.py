@@ -181,6 +181,8 @@ def _head_at(
 ) -> tuple[Head, int] | None:
     """Return the header that begins at a line, and the number of the line below it; None when there is no whole one.
 
+    None, too, where From, Date or Subject stands twice and says different things.
+
     It ends at a blank line, or, where lines are not folded, at the first line that is none of it.
     """
     found: dict[str, str] = {}
@@ -190,6 +192,8 @@ def _head_at(
         if line.gap and number > start:
             break
         word = head_word(line.text)
+        if word is not None and word[0] in (FROM, DATE, SUBJECT) and found.get(word[0], word[1]) != word[1]:
+            return None  # it says two things: which one is the mail's?
         if word is not None and (word[0] not in found or word[0] not in (FROM, DATE, SUBJECT)):
             last = word[0]
             found[last] = word[1]

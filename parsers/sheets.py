@@ -130,19 +130,25 @@ class _Reader(BlockReader):
         places = [place for place, title in enumerate(titles) if label_key(title) in filled]
         last: dict[int, CellValue] = {}
         keys = [label_key(title) for title in titles]
+        head = 0  # the last row, where it heads a group
         for row in grid.rows:
             texts = _texts(row)
+            head = 0
             if row.number <= header or self.is_skipped(CELL.join(texts).strip()):
                 continue
             if [label_key(text) for text in texts] == keys[: len(texts)] and len(texts) == len([k for k in keys if k]):
                 continue  # the headings again, as on a new page
             told = [place for place, text in enumerate(texts) if text]
             if self._attachment.group_rows and told == [0] and len(titles) > 1:
+                head = row.number
                 continue
             last |= {place: row.cells[place] for place in places if place in told}
             if told and all(place in places for place in told):
+                head = row.number
                 continue  # it only heads a group
             rows.append(self._row(row, len(rows) + 1, titles, last, is_sheet=bool(grid.sheet), by_place=not header))
+        if head:
+            self.invalid(f"{self.named} ends with row {head}, which heads a group, and no row below it")
         return tuple(rows)
 
     def _row(

@@ -132,7 +132,7 @@ def _cases(path: Path, rules: RuleSet) -> Iterator[Case]:
         among = wanted.get("packs")
         case = Case(
             name=f"{path.parent.name}/{path.stem}",
-            draft=_draft(message, is_fine=is_fine),
+            draft=draft_of(message, is_fine=is_fine),
             expected=wanted["expected"],
             rules=rules,
             mailbox=fixture_mailbox(pack, wanted.get("mailbox", {})),
@@ -152,7 +152,7 @@ def _was_forwarded(octets: bytes) -> bool:
     return bool(mail.chain or mail.doubt) or says_forwarded(mail.subject)
 
 
-def _draft(message: Message, *, is_fine: bool) -> Draft:
+def draft_of(message: Message, *, is_fine: bool) -> Draft:
     """Return the draft of a mail; its text as one raw block unless `is_fine`."""
     head = tuple((name, str(value)) for name, value in message.raw_items() if name.lower() not in _SENT_BY)
     try:

@@ -56,7 +56,7 @@ class Count:
 
     def table(self) -> Iterator[str]:
         """Yield the figures as the lines of a table in Markdown."""
-        yield "| kind of change | mutants | read the same | less the field | held | wrong reason | misread |"
+        yield "| kind of change | mutants | read the same | less what was left out | held | wrong reason | misread |"
         yield "|---|---|---|---|---|---|---|"
         groups: Sequence[tuple[str, Mapping[str, object]]] = (("harmless", HARMLESS_KINDS), ("harmful", HARMFUL_KINDS))
         for name, kinds in groups:

@@ -7,18 +7,27 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final
 
+from tests.mutants.attached import HARMFUL_ATTACHED, HARMLESS_ATTACHED
+from tests.mutants.attachedjson import HARMFUL_JSON, HARMLESS_JSON
 from tests.mutants.cases import Case
 from tests.mutants.draft import octets_of
+from tests.mutants.forwarded import HARMFUL_FORWARDS
 from tests.mutants.harmful import HARMFUL_LINES
 from tests.mutants.harmless import HARMLESS, Mutation, rows_in_another_order
 from tests.mutants.structured import HARMFUL_STRUCTURED, HARMLESS_STRUCTURED
+from tests.mutants.subjects import HARMFUL_SUBJECTS, HARMLESS_SUBJECTS, subject_taken_back
 from tests.mutants.tabular import HARMFUL_TABLES
 from tests.mutants.truth import Mutant, Verdict, judge
 
-HARMLESS_KINDS: Final[Mapping[str, Mutation]] = {kind.__name__: kind for kind in (*HARMLESS, *HARMLESS_STRUCTURED)}
-HARMFUL_KINDS: Final[Mapping[str, Mutation]] = {
-    kind.__name__: kind for kind in (*HARMFUL_LINES, *HARMFUL_TABLES, *HARMFUL_STRUCTURED)
-}
+_ALL_HARMLESS: Final = (
+    *HARMLESS, *HARMLESS_SUBJECTS, *HARMLESS_STRUCTURED, *HARMLESS_ATTACHED, *HARMLESS_JSON,
+)  # fmt: skip
+_ALL_HARMFUL: Final = (
+    *HARMFUL_LINES, *HARMFUL_SUBJECTS, *HARMFUL_TABLES, *HARMFUL_STRUCTURED, *HARMFUL_ATTACHED, *HARMFUL_JSON,
+    *HARMFUL_FORWARDS,
+)  # fmt: skip
+HARMLESS_KINDS: Final[Mapping[str, Mutation]] = {kind.__name__: kind for kind in _ALL_HARMLESS}
+HARMFUL_KINDS: Final[Mapping[str, Mutation]] = {kind.__name__: kind for kind in _ALL_HARMFUL}
 KINDS: Final[Mapping[str, Mutation]] = {**HARMLESS_KINDS, **HARMFUL_KINDS}
 _DRESSINGS: Final = tuple(kind for kind in HARMLESS if kind is not rows_in_another_order)
 _MOST_DRESSINGS: Final = 2
@@ -69,7 +78,7 @@ def mutate(case: Case, kind: str, seed: int) -> Mutant | None:
     dressings = _DRESSINGS
     if case.is_forward:
         dressings = tuple(dressing for dressing in _DRESSINGS if dressing.__name__ in OF_FORWARDS)
-        if kind not in OF_FORWARDS:
+        if kind not in (*OF_FORWARDS, subject_taken_back.__name__):
             return None
     chance = Random(f"{case.name} {kind} {seed}")
     draft = case.draft

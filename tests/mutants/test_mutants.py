@@ -1,5 +1,6 @@
 """No changed mail is misread: a slice of the mutants, and the proof that a broken parser would be seen."""
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from parsers import html, tables
+from parsers import Mail, html, sheets, tables
+from parsers import mail as mail_module
 from parsers.extract import Extraction, Labels
+from parsers.forward import Head
 from parsers.text import label_key
 from tests.mutants.cases import Case
 from tests.mutants.count import BAR_PARSED, Count, cases_of_this_tree, count_mutants
@@ -46,7 +49,7 @@ def test_every_kind_of_change_is_met(cases: tuple[Case, ...]) -> None:
     """Each kind finds a fixture to change, and each fixture whose text tells events can be broken in some way."""
     for kind in KINDS:
         assert any(mutate(case, kind, seed) for case in cases for seed in range(3)), kind
-    told = [case for case in cases if case.is_told and not (case.is_forward or case.is_structured or case.draft.parts)]
+    told = [case for case in cases if case.is_told and not (case.is_forward or case.is_structured)]
     assert len(told) > 80
     for case in told:
         assert any(mutate(case, kind, seed) for kind in HARMFUL_KINDS for seed in range(3)), case.name
@@ -144,3 +147,44 @@ def test_red_when_a_heading_is_not_needed(cases: tuple[Case, ...], monkeypatch: 
 
     monkeypatch.setattr("parsers.rows.read_tables", of_the_first)
     assert misread_with(cases, "heading_dropped", "heading_renamed") > 0
+
+
+def test_red_when_a_subject_takes_nothing_back(cases: tuple[Case, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A parser that reads a subject by its beginning is seen, in a mail and in a forwarded one."""
+    kinds = ("subject_taken_back", "forwarded_subject_taken_back")
+    assert misread_with(cases, *kinds) == 0
+    monkeypatch.setattr("parsers.match.find_doubts", lambda subject: ())
+    assert all(misread_with(cases, kind) > 0 for kind in kinds)
+
+
+def test_red_when_a_short_row_of_a_file_is_filled_up(cases: tuple[Case, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A parser that takes a row of CSV with too few or too many cells is seen."""
+    row = sheets._Reader._row
+    monkeypatch.setattr(
+        sheets._Reader, "_row", lambda *args, is_sheet, by_place: row(*args, is_sheet=True, by_place=False)
+    )
+    assert misread_with(cases, "attached_cells_shifted") > 0
+
+
+def test_red_when_the_first_heading_wins(cases: tuple[Case, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A parser that reads the first of two columns of one heading is seen."""
+    monkeypatch.setattr(sheets._Reader, "check_columns", lambda self, titles, where: None)
+    assert misread_with(cases, "attached_column_said_twice") > 0
+
+
+def test_red_when_the_last_name_wins(cases: tuple[Case, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A parser that takes the last of two values of one name in JSON is seen."""
+    monkeypatch.setattr("parsers.files.strict_json", json.loads)
+    assert misread_with(cases, "attached_json_name_twice") > 0
+
+
+def test_red_when_the_date_of_the_forward_counts(cases: tuple[Case, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A parser that dates a forwarded mail by the forward, where its own date is lost, is seen."""
+    below = mail_module._below
+
+    def dated(mail: Mail, head: Head) -> Mail:
+        inside = below(mail, head)
+        return replace(inside, date=inside.date or mail.date)
+
+    monkeypatch.setattr(mail_module, "_below", dated)
+    assert misread_with(cases, "forwarded_date_lost") > 0

@@ -23,6 +23,7 @@ class Must(StrEnum):
     SAME_ROWS = "the same events, in any order"
     SAME_ONCE = "the same events, said once or more, or a held mail"
     SAME_OR_HELD = "the same events, or a held mail"
+    PART_OR_HELD = "some of the events, or a held mail"
     LESS_OR_HELD = "the events without what one optional field says, or a held mail"
     HELD = "a held mail"
 
@@ -45,7 +46,7 @@ class Verdict(StrEnum):
     """How a mutant was read."""
 
     PARSED = "parsed"  # the same events
-    LESS = "parsed without the field"
+    LESS = "parsed without what was left out"
     HELD = "held"
     MISREAD = "misread"
     WRONG_REASON = "held with the wrong reason"
@@ -64,6 +65,8 @@ def judge(case: Case, mutant: Mutant, found: Mapping[str, Any]) -> Verdict:
         return _of_held(case, mutant, found)
     if _are_same(case.expected["events"], events, mutant.must):
         return Verdict.PARSED
+    if mutant.must is Must.PART_OR_HELD and set(map(_told, events)) < set(map(_told, case.expected["events"])):
+        return Verdict.LESS
     without = _left(case, mutant)
     if without is not None and sorted(map(_told, events)) == sorted(map(_told, without)):
         return Verdict.LESS

@@ -252,6 +252,21 @@ def test_empty_rows_groups_and_totals_say_nothing() -> None:
     assert told(read({"a.xlsx": xlsx(rows)}, "Plain")) == wanted
 
 
+@pytest.mark.parametrize(
+    ("subject", "rows"),
+    [
+        ("Plain", [["Unit", "Owed"], ["Late"], ["A1", "5.00"], ["B1"]]),
+        ("Plain", [["Unit", "Owed"], ["Late"]]),
+        ("Roll", [["Property", "Unit", "Status"], ["North", "A1", "Vacant"], ["South"]]),
+    ],
+)
+def test_a_file_that_ends_with_the_head_of_a_group_is_held(subject: str, rows: list[list[str]]) -> None:
+    """A row of one cell is the head of a group or what is left of a row: at the end of a file nobody knows."""
+    held(read({"r.csv": written(rows).encode()}, subject), Outcome.INVALID, f"ends with row {len(rows)}, which heads")
+    below = [*rows, ["Total", *([""] * (len(rows[0]) - 1))]]
+    assert read({"r.csv": written(below).encode()}, subject).outcome in (Outcome.EVENTS, Outcome.INCOMPLETE)
+
+
 def test_columns_by_their_places() -> None:
     """A file without headings is read by the places of its columns, and by nothing else."""
     rows = [["North", "A1", "Ann", "5.00"], ["", "A2", "Bo", "0.00"], ["Total", "", "", "5.00"]]

@@ -121,6 +121,27 @@ def test_an_ambiguous_forward_is_held(text: str, why: str) -> None:
     assert why in (reading.reason or "")
 
 
+@pytest.mark.parametrize("kind", ["plain", "html"])
+@pytest.mark.parametrize(
+    ("more", "is_read"),
+    [
+        ("Subject: Move Out Notification", False),
+        ("Sent: Wednesday, January 2, 2019 3:04 AM", False),
+        ("From: Someone <someone@example.com>", False),
+        ("Cc: office@example.com", True),
+    ],
+)
+def test_a_header_that_says_two_things_is_held(kind: str, more: str, is_read: bool) -> None:
+    """Which of two dates, senders or subjects is that of the mail inside, nobody knows, before the other or behind."""
+    for head in (f"{SENDER}\n{more}\n{DATE}\nSubject: Move In Notification", f"{HEAD}\n{more}"):
+        text = f"{GMAIL}\n{head}\n\n{NOTICE}"
+        if kind == "html":
+            text = text.replace("<", "&lt;").replace("\n", "<br>")
+        reading = parsed(text, kind=kind)
+        assert (reading.outcome is Outcome.EVENTS) == is_read
+        assert is_read or "header of the mail that it forwards cannot be read" in (reading.reason or "")
+
+
 def test_as_many_forwards_as_are_read() -> None:
     """The most forwards that are read give the event, with a chain of that length."""
     reading = parsed(nested(MAX_FORWARDS))
