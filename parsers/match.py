@@ -5,6 +5,7 @@ A rule that would make events claims no mail whose subject may take them back (`
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Final
 
 from parsers.events import Kind
 from parsers.extract import Block
@@ -13,6 +14,9 @@ from parsers.mail import Mail
 from parsers.pattern import Pattern
 from parsers.rule import Rule, RuleSet, When
 from parsers.takeback import Doubt, find_doubts
+
+_LETTERS: Final = "exz"
+"""What a word is replaced by, to see whether a pattern needs it: a pattern may leave out one of them by chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,7 @@ def _without_doubted(mail: Mail, tried: tuple[Tried, ...]) -> tuple[Tried, ...]:
     values only goes by its data, unless a rule on the subject is in doubt.
     """
     doubts = find_doubts(mail.subject)
-    around = [one for wrapper in mail.chain for one in find_doubts(wrapper.subject)]
+    around = [one.word for wrapper in mail.chain for one in find_doubts(wrapper.subject)]
     if not doubts and not around:
         return tried
     claims = [one.rule for one in tried if one.failed is None]
@@ -54,8 +58,8 @@ def _without_doubted(mail: Mail, tried: tuple[Tried, ...]) -> tuple[Tried, ...]:
         """Return the first word that neither the rule nor, where it has no subject condition, another one names."""
         known = named[rule.name] if rule.when.subject else by_any | named[rule.name]
         words = {one.word for one in known}
-        unknown = [one.word for one in doubts if one not in known] + [x.word for x in around if x.word not in words]
-        return next(iter(unknown), None) if rule.ignore is None else None
+        unknown = [one.word for one in doubts if one not in known] + [word for word in around if word not in words]
+        return unknown[0] if unknown and rule.ignore is None else None
 
     in_doubt = any(doubt_of(rule) for rule in claims if rule.when.subject)
     return tuple(
@@ -76,8 +80,9 @@ def _named(rule: Rule, subject: str, doubts: tuple[Doubt, ...]) -> frozenset[Dou
 
 
 def _needs(pattern: Pattern, subject: str, doubt: Doubt) -> bool:
-    """Return whether a pattern that is found in a subject is not, with another word in place of one."""
-    return not pattern.found(subject[: doubt.start] + "x" * len(doubt.word) + subject[doubt.end :])
+    """Return whether a pattern that is found in a subject is not, with any other word in place of one."""
+    others = (letter * len(doubt.word) for letter in _LETTERS)
+    return not any(pattern.found(subject[: doubt.start] + other + subject[doubt.end :]) for other in others)
 
 
 def _states_values_only(rule: Rule) -> bool:

@@ -117,6 +117,7 @@ def by(when: str, subject: str, more: str = "") -> Reading:
         ("{subject: ^Unit .+. Locked$}", "Unit B2 - void: Locked", False),
         ("{subject: '^Move(?: - Test)?$'}", "Move - Test", True),
         ("{subject: '^Move(?: - Test)?'}", "Move - Test", False),
+        ("{subject: '^[a-wyz]+ Move'}", "Void Move", False),
         ("{subject: ^payment}", "PaymentReversed", False),
         ("{subject: ^payment}", "payment_reversed", False),
         ("{from: sitelink}", "Anything", True),
