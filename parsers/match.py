@@ -13,7 +13,7 @@ from parsers.files import json_value
 from parsers.mail import Mail
 from parsers.pattern import Pattern
 from parsers.rule import Rule, RuleSet, When
-from parsers.takeback import Doubt, find_doubts
+from parsers.takeback import TRIALS, Doubt, find_doubts
 
 _LETTERS: Final = "exz"
 """What a word is replaced by, to see whether a pattern needs it: a pattern may leave out one of them by chance."""
@@ -59,6 +59,8 @@ def _without_doubted(mail: Mail, tried: tuple[Tried, ...]) -> tuple[Tried, ...]:
         known = named[rule.name] if rule.when.subject else by_any | named[rule.name]
         words = {one.word for one in known}
         unknown = [one.word for one in doubts if one not in known] + [word for word in around if word not in words]
+        if not (rule.when.subject or rule.when.jsonld or rule.when.json):
+            unknown = [word for word in unknown if word not in TRIALS]
         return unknown[0] if unknown and rule.ignore is None else None
 
     in_doubt = any(doubt_of(rule) for rule in claims if rule.when.subject)

@@ -57,6 +57,14 @@ _WORDS: Final = {
         rejeitada rejeitado revertida revogada revogado teste
     """,
 }
+TRIALS: Final = frozenset(
+    (
+        *("test", "testing", "tests", "sample", "dummy", "preview", "draft"),
+        *("entwurf", "testbuchung", "testmail", "testnachricht", "brouillon", "essai", "borrador", "prueba"),
+        *("bozza", "prova", "proef", "rascunho", "teste"),
+    )
+)
+"""Those that try out. A rule that looks at neither subject nor data is tried with mails that are called so."""
 _WORD: Final = re.compile(r"[^\W_]+?(?:(?<=[a-zß-öø-ÿ])(?=[A-ZÀ-ÖØ-Þ])|(?![^\W_]))(?:['’]t(?![^\W_]))?")
 """A word; of `PaymentReversed` each of the two."""
 _HARMLESS: Final = re.compile(r"\bdo[ -]not[ -](?:reply|respond)\b|\bnon(?:-|[ ]payment\b)", re.IGNORECASE)

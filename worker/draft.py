@@ -8,6 +8,7 @@ from typing import Final
 
 from parsers.convert import Money
 from parsers.mail import Mail
+from parsers.takeback import find_doubts
 from worker.drafttable import Block, blocks_of
 from worker.lexicon import DATES, INTENTIONS, Happening, Role, happening_of, is_name, is_status, role_of
 from worker.sampled import NotDrafted, Sampled, also_in_subject, fields_of, labels_of, unit_in_subject, yaml_of
@@ -261,9 +262,15 @@ def _subject(mails: Sequence[Mail], happening: Happening, doubts: list[str]) -> 
         text = " ".join(word for word in words if _is_constant(word))
         return any(map(str.isalpha, text)) and (not says or happening_of(text) == happening)
 
-    wordings = [_alike([mail.subject.split() for mail in mails])]
-    if not is_enough(wordings[0]):
-        wordings = _wordings(mails, is_enough)
+    def is_of_all(words: Sequence[str], subjects: Sequence[Sequence[str]]) -> bool:
+        """Say whether words stand for some subjects: they are enough, and name whatever would take one back."""
+        named = {one.word for one in find_doubts(" ".join(words))}
+        return is_enough(words) and named.issuperset(x.word for one in subjects for x in find_doubts(" ".join(one)))
+
+    split = [mail.subject.split() for mail in mails]
+    wordings = [_alike(split)]
+    if not is_of_all(wordings[0], split):
+        wordings = _wordings(mails, is_of_all)
         doubts.append("the subjects have few words in common: read which ones the rule claims")
     if not all(map(is_enough, wordings)):
         raise NotDrafted("the subjects share no word: give mails of one kind")
@@ -271,15 +278,17 @@ def _subject(mails: Sequence[Mail], happening: Happening, doubts: list[str]) -> 
     return f"^{patterns[0]}$" if len(patterns) == 1 else f"^(?:{'|'.join(patterns)})$"
 
 
-def _wordings(mails: Sequence[Mail], is_enough: Callable[[Sequence[str]], bool]) -> list[list[str]]:
-    """Return the words of each wording of the subjects: those that begin alike share one, where it says enough."""
+def _wordings(
+    mails: Sequence[Mail], is_of_all: Callable[[Sequence[str], Sequence[Sequence[str]]], bool]
+) -> list[list[str]]:
+    """Return the words of each wording of the subjects: those that begin alike share one, where it stands for all."""
     groups: dict[str, list[list[str]]] = {}
     for words in map(_subject_words, mails):
         groups.setdefault("".join(words[:1]), []).append(words)
     found: list[list[str]] = []
     for group in groups.values():
         alike = _alike(group)
-        found += [alike] if is_enough(alike) else group
+        found += [alike] if is_of_all(alike, group) else group
     return found
 
 

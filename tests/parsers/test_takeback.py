@@ -123,10 +123,14 @@ def by(when: str, subject: str, more: str = "") -> Reading:
         ("{from: sitelink}", "Anything", True),
         ("{from: sitelink}", "Anything, cancelled", False),
         ("{body: [Tenant ID]}", "Storniert", False),
+        ("{body: [Tenant ID]}", "Test mail", True),
+        ("{body: [Tenant ID]}", "Test mail, cancelled", False),
+        ("{subject: Move}", "Test Move", False),
     ],
 )
 def test_own_rules(when: str, subject: str, is_read: bool) -> None:
-    """A word counts unless the rule's subject condition holds by it; without such a condition every word counts."""
+    """A word counts unless the rule's subject condition holds by it; without such a condition all but
+    those count that try out."""
     assert by(when, subject).outcome is (Outcome.EVENTS if is_read else Outcome.UNMATCHED)
 
 
