@@ -38,6 +38,12 @@ def test_parse_says_what_came_of_it(raw: bytes, more: tuple[str, ...], code: int
     assert [path.name for path in tmp_path.iterdir()] == ["m.eml"]
 
 
+def test_a_file_that_nothing_proves_is_told_of_trust(tmp_path: Path) -> None:
+    """Whoever tries a rule on a file learns how to go on, where that would help."""
+    assert b"--trust takes it as proven" in parse(demo_mail("01"), tmp_path).stderr
+    assert parse(demo_mail("10"), tmp_path, "--trust").stderr == b""
+
+
 def test_parse_has_the_stable_shape(tmp_path: Path) -> None:
     """The JSON of ``parse`` is what tools build on."""
     found = json.loads(parse(demo_mail("01"), tmp_path, "--trust").stdout)

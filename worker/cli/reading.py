@@ -100,7 +100,12 @@ def parse(settings: Settings, file: str, address: str, trust: bool, as_json: boo
 def _read(settings: Settings, raw: bytes, address: str, *, trust: bool) -> Reading:
     from worker.reading import read_for
 
-    return read_for(raw, saved_rules(settings), find_mailbox(settings, address), {"trusted": trust})[0]
+    reading = read_for(raw, saved_rules(settings), find_mailbox(settings, address), {"trusted": trust})[0]
+    if reading.outcome is Outcome.UNTRUSTED and not trust:
+        click.echo(
+            "gatepost: no connection brought this file and proves its sender: --trust takes it as proven", err=True
+        )
+    return reading
 
 
 @click.command()
