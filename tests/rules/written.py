@@ -23,12 +23,14 @@ Told: TypeAlias = tuple[str, str, dict[str, Any]]
 """Kind and unit of an event, and what it says: its body; of a move-out, its day and what the guard compares."""
 Values: TypeAlias = Mapping[str, Any]
 
+_TITLES = frozenset({"unit", "tenant", "property", "amount", "name", "date", "balance", "status"})
 _letters = st.characters(categories=("Lu", "Ll", "Lt", "Lo", "Mn", "Mc", "Nd"))
 
 
 def is_plain(text: str) -> bool:
     """Say whether a text is in the normal form, begins as a value does, and is no word that a table knows."""
-    return normal(text) == text and text[:1].isalnum() and not text.casefold().startswith(("none", "total"))
+    known = text.casefold().startswith(("none", "total")) or text.casefold() in _TITLES
+    return normal(text) == text and text[:1].isalnum() and not known
 
 
 def words(longest: int, between: str) -> st.SearchStrategy[str]:

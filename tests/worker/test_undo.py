@@ -37,14 +37,14 @@ rules:
     fields: {unit: {label: Unit}}
     events: [{patch: {unit: unit, pms_lockout: true}}]
   - id: unlock
-    when: {subject: ^Lock notice removed$}
+    when: {subject: ^Lock notice ended$}
     fields: {unit: {label: Unit}}
     events: [{patch: {unit: unit, pms_lockout: false}}]
 """
 # The lock rule takes the removal for a lock, and a rule reads the unit that was left.
 WRONG = (
     RIGHT.replace("{subject: ^Lock notice$}", '{subject: "^Lock notice"}')
-    .replace("{subject: ^Lock notice removed$}", "{subject: ^Never}")
+    .replace("{subject: ^Lock notice ended$}", "{subject: ^Never}")
     .replace("{subject: ^Move in}", '{subject: "^Move in$"}')
     + """
   - id: by-transfer
@@ -80,9 +80,9 @@ def tell_story(line: Line) -> None:
         line.mail(subject, hour=n, **left, Unit=f"A{n}", Tenant=f"T{n}", On="2026-05-01")
         line.mail("Payment", hour=20 + n, Unit=f"A{n}", Balance=f"${n}.50")
         line.mail("Lock notice", hour=40 + n, Unit=f"A{n}")
-        line.mail("Lock notice removed", hour=60 + n, Unit=f"A{n}")
+        line.mail("Lock notice ended", hour=60 + n, Unit=f"A{n}")
         line.mail("Payment", hour=80 + n, Unit=f"A{n}", Balance="$0.00")
-        line.mail("Lock notice removed", hour=100 + n, Unit=f"A{n}")
+        line.mail("Lock notice ended", hour=100 + n, Unit=f"A{n}")
 
 
 def test_thirty_wrong_events_are_as_if_never_wrong(line: Line, tmp_path) -> None:
