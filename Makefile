@@ -28,6 +28,7 @@ demo-redis: $(STAMP) ## this very Procfile under honcho with Redis and PostgreSQ
 
 test: $(STAMP) ## the whole suite (CI=true installs the services it needs, and fails without them)
 	@if [ "$$CI" = true ]; then $(MAKE) deps; fi
+	@$(BIN)/python -m compileall -q parsers worker tests  # the suite starts hundreds of processes; some set-ups keep no bytecode
 	$(BIN)/pytest -n auto --dist loadgroup $(TEST_ARGS)
 
 check: $(STAMP) ## format, lint, types, imports
