@@ -299,7 +299,7 @@ class BulkSender:
         """Return the new states of a unit's events; None: its own calls have something left to do."""
         if any(event.is_blocked for event in found):
             return None
-        if guard.judge(found, now, manners=self._manners, origin=lane.origin):
+        if guard.judge(found, now, manners=self._manners, origin=lane.origin, shown=lane.shown):
             return None
         wanted, dropped = order.taken(order.fold(order.counting(found, now), self._manners, lane.origin), self._manners)
         if dropped or order.difference(wanted, lane.shown, self._manners):

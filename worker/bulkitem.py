@@ -37,7 +37,7 @@ def plan_item(
     origin: Mapping[str, Value] = order.NOTHING,
 ) -> Item | None:
     """Return what to write of a unit; None: nothing, or its own calls have to do it."""
-    if any(event.is_blocked for event in found) or guard.judge(found, now, manners=manners, origin=origin):
+    if any(event.is_blocked for event in found) or guard.judge(found, now, manners=manners, origin=origin, shown=shown):
         return None
     if guard.contradicted(found, now):
         return None

@@ -118,7 +118,7 @@ def _counted(
     known: Known, manners: Manners, as_of: dt.datetime, now: dt.datetime, without: Collection[str]
 ) -> list[UnitEvent]:
     """Return the events that count and had happened by the rent roll's moment, in order."""
-    judged = guard.judge(known.events, now, manners=manners, origin=known.origin)
+    judged = guard.judge(known.events, now, manners=manners, origin=known.origin, shown=known.shown)
     told = [
         replace(event, state=judged[event.id][0], reason=judged[event.id][1]) if event.id in judged else event
         for event in known.events

@@ -9,7 +9,21 @@ from dataclasses import replace
 
 from parsers.events import Kind, Value
 from worker.calls import Manners
-from worker.order import NOTHING, PLAIN, Fold, Hold, State, UnitEvent, counting, counts, fold, touched
+from worker.order import (
+    NOTHING,
+    PLAIN,
+    Fold,
+    Hold,
+    Shown,
+    State,
+    UnitEvent,
+    counting,
+    counts,
+    fold,
+    settle,
+    taken,
+    touched,
+)
 
 ERASED_ID = "erased-"
 """How the mark begins that stands instead of an id that was erased."""
@@ -24,6 +38,7 @@ def judge(
     *,
     manners: Manners = PLAIN,
     origin: Mapping[str, Value] = NOTHING,
+    shown: Shown = NOTHING,
     asked: Collection[int] = (),
 ) -> Verdicts:
     """Return the events whose guard changes its mind. ``asked``: those of calls whose outcome is still to be heard.
@@ -31,7 +46,8 @@ def judge(
     A waiting event is held when the tenant or ledger that it names is not the one of the tenancy at its moment, and
     let go again when an earlier event explains it; one held for an unknown unit is let go when a move-in for the unit
     is known; one that was taken back and whose earlier value nobody knew is done when an event states one. An unknown
-    tenancy, or none, is no mismatch. What a held event had covered is judged before it takes effect in its place.
+    tenancy, or none, is no mismatch. What a held event had covered is judged before it takes effect in its place, and
+    what was applied before it is sent again, because ``shown`` lacks it.
     """
     changes: Verdicts = {}
     current = list(events)
@@ -47,7 +63,7 @@ def judge(
                 state, reason = (State.HELD, Hold.TENANT_MISMATCH) if differs else (State.WAITING, None)
                 changes[event.id] = (state, reason)
                 current[index] = replace(event, state=state, reason=reason)
-    while (index := _returning(current, now, manners, asked)) is not None:
+    while (index := _returning(current, now, manners, shown, asked)) is not None:
         event = current[index] = replace(current[index], state=State.HELD, reason=Hold.TENANT_MISMATCH)
         changes[event.id] = (State.HELD, Hold.TENANT_MISMATCH)
     return changes | _answered(current, now, manners, origin)
@@ -58,13 +74,22 @@ def _is_in_question(event: UnitEvent) -> bool:
     return event.state is State.WAITING or (event.state is State.SUPERSEDED and event.kind is Kind.MOVE_OUT)
 
 
-def _returning(events: Sequence[UnitEvent], now: dt.datetime, manners: Manners, asked: Collection[int]) -> int | None:
+def _returning(
+    events: Sequence[UnitEvent], now: dt.datetime, manners: Manners, shown: Shown, asked: Collection[int]
+) -> int | None:
     """Return the place of the earliest event that would take effect again, though its tenancy is another's by now."""
-    survivors = set(fold(counting(events, now), manners).sources.values()).difference(asked)
+    wanted, _ = taken(fold(counting(events, now), manners), manners)
+    survivors = set(wanted.sources.values()).difference(asked)
+    states = settle(events, wanted, shown, now)
     places = [
         index
         for index, event in enumerate(events)
-        if event.expect and event.id in survivors and event.state in (State.SUPERSEDED, State.UNCERTAIN)
+        if event.expect
+        and event.id in survivors
+        and (
+            event.state in (State.SUPERSEDED, State.UNCERTAIN)
+            or (event.state is State.APPLIED and states.get(event.id) is State.WAITING)
+        )
     ]
     places.sort(key=lambda index: events[index].moment)
     return next((index for index in places if _is_another(events[index], events, now)), None)

@@ -221,7 +221,10 @@ class Turns:
     def _judged(self, batch: Batch, lane: Lane, asked: Collection[int], after: After) -> list[UnitEvent]:
         """Return the lane's events with the guard's word on each, which is stored. ``asked``: those of open calls."""
         found = batch.events(lane)
-        batch.move(lane, guard.judge(found, batch.now, manners=self._manners, origin=lane.origin, asked=asked))
+        verdicts = guard.judge(
+            found, batch.now, manners=self._manners, origin=lane.origin, shown=lane.shown, asked=asked
+        )
+        batch.move(lane, verdicts)
         found = batch.events(lane)
         for event_id in guard.contradicted(found, batch.now):
             after.open_issue(batch.connection, late_mismatch(lane.key, event_id), now=batch.now, event_ids=[event_id])

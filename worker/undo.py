@@ -167,7 +167,7 @@ def plan_unit(
     found = lane_store.lane_events(connection, key)
     states = order.withdraw([*found, *more], ids, shown, now, manners=manners, origin=origin)
     rest = [replace(e, state=states[e.id][0], reason=states[e.id][1]) if e.id in states else e for e in found] + [*more]
-    judged = guard.judge(rest, now, manners=manners, origin=origin)
+    judged = guard.judge(rest, now, manners=manners, origin=origin, shown=shown)
     rest = [replace(e, state=judged[e.id][0], reason=judged[e.id][1]) if e.id in judged else e for e in rest]
     wanted, _ = order.taken(order.fold(order.counting(rest, now), manners, origin), manners)
     rejected = [event_id for event_id in ids if event_id not in states]

@@ -85,7 +85,7 @@ class World:
         if self.shown.get("exists") is False:
             self.shown = {}
         for _ in range(8):
-            changes = guard.judge(self.events, LATER)
+            changes = guard.judge(self.events, LATER, shown=self.shown)
             self.events = [
                 replace(e, state=changes[e.id][0], reason=changes[e.id][1]) if e.id in changes else e
                 for e in self.events
@@ -307,6 +307,24 @@ def test_what_a_held_event_had_covered_is_judged_before_it_takes_effect() -> Non
     assert world.events[0].state is State.APPLIED
     assert world.kiss.units[UNIT]["pms_lockout"] is True
     assert not any(permits(seen) for seen in world.kiss.seen), "a gate stood open for a tenant who is locked out"
+
+
+def test_what_was_applied_is_judged_before_it_is_sent_again() -> None:
+    """A move-out was applied; an earlier tenancy of another comes to light, under which it would clear a lock."""
+    world = World(
+        {**DEFAULTS, "occupied": True, "pms_tenant_id": "A", "ledger_id": "L-A", "move_in_date": "2026-04-01"}
+    )
+    for event in (
+        move_out(1, 1, expect={"pms_tenant_id": "A"}),
+        patch(2, 6, {"pms_lockout": True}, expect={"pms_tenant_id": "C"}),
+        move_out(3, 7, expect={"pms_tenant_id": "C"}),
+    ):
+        world.arrive(event)
+    assert world.kiss.units[UNIT]["pms_lockout"] is True
+    world.arrive(move_in(4, "B", 3))
+    assert (world.events[2].state, world.events[2].reason) == (State.HELD, "tenant_mismatch")
+    assert all(seen["pms_lockout"] for seen in world.kiss.seen[2:]), "the lock was never off"
+    assert world.kiss.units[UNIT]["pms_tenant_id"] == "B"
 
 
 def test_what_is_asked_for_by_an_open_call_is_not_judged_anew() -> None:
