@@ -102,9 +102,7 @@ def _read(settings: Settings, raw: bytes, address: str, *, trust: bool) -> Readi
 
     reading = read_for(raw, saved_rules(settings), find_mailbox(settings, address), {"trusted": trust})[0]
     if reading.outcome is Outcome.UNTRUSTED and not trust:
-        click.echo(
-            "gatepost: no connection brought this file and proves its sender: --trust takes it as proven", err=True
-        )
+        click.echo("gatepost: a file has no connection that proves its sender: --trust takes it as proven", err=True)
     return reading
 
 
