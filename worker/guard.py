@@ -12,6 +12,7 @@ from worker.calls import Manners
 from worker.order import (
     NOTHING,
     PLAIN,
+    WRITTEN,
     Fold,
     Hold,
     Shown,
@@ -78,21 +79,20 @@ def _returning(
     events: Sequence[UnitEvent], now: dt.datetime, manners: Manners, shown: Shown, asked: Collection[int]
 ) -> int | None:
     """Return the place of the earliest event that would take effect again, though its tenancy is another's by now."""
+    named = [index for index, event in enumerate(events) if event.expect and event.state in WRITTEN]
+    if not named:
+        return None
     wanted, _ = taken(fold(counting(events, now), manners), manners)
     survivors = set(wanted.sources.values()).difference(asked)
     states = settle(events, wanted, shown, now)
-    places = [
-        index
-        for index, event in enumerate(events)
-        if event.expect
-        and event.id in survivors
-        and (
-            event.state in (State.SUPERSEDED, State.UNCERTAIN)
-            or (event.state is State.APPLIED and states.get(event.id) is State.WAITING)
-        )
-    ]
-    places.sort(key=lambda index: events[index].moment)
-    return next((index for index in places if _is_another(events[index], events, now)), None)
+
+    def returns(event: UnitEvent) -> bool:
+        is_sent_again = event.state is not State.APPLIED or states.get(event.id) is State.WAITING
+        return event.id in survivors and is_sent_again and _is_another(event, events, now)
+
+    return next(
+        (index for index in sorted(named, key=lambda place: events[place].moment) if returns(events[index])), None
+    )
 
 
 def _answered(events: Sequence[UnitEvent], now: dt.datetime, manners: Manners, origin: Mapping[str, Value]) -> Verdicts:
