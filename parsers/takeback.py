@@ -13,48 +13,48 @@ from parsers.pattern import PatternSet
 _WORDS: Final = {
     "English": """
         abort aborted annulled annulment bounced cancel cancelation canceled canceling cancellation cancelled
-        cancelling cannot chargeback declined deferred delayed deleted deletion denied disputed disregard draft
-        dummy erroneous error failed failing fails failure ignore incomplete invalid invalidated lifted mistake
-        mistaken mistakenly never not nullified overturned pending postponed preview recall recalled refund
+        cancelling cannot chargeback declined deferred delayed deleted deletion denied disputed disregard
+        erroneous error failed failing fails failure ignore incomplete invalid invalidated lifted mistake
+        mistaken mistakenly never not nullified overturned pending postponed recall recalled refund
         refunded refused reject rejected rejection removal removed request requested rescheduled rescinded
-        retracted retraction returned reversal reversals reverse reversed reversing revoked sample tentative
-        test testing tests unable unconfirmed undo undone unsuccessful upcoming void voided voiding voids
+        retracted retraction returned reversal reversals reverse reversed reversing revoked tentative
+        unable unconfirmed undo undone unsuccessful upcoming void voided voiding voids
         withdrawal withdrawn
     """,
     "German": """
-        abgebrochen abgelehnt abgesagt ablehnung absage annulliert annullierung aufgehoben aufgeschoben entwurf
+        abgebrochen abgelehnt abgesagt ablehnung absage annulliert annullierung aufgehoben aufgeschoben
         fehler fehlgeschlagen fehlschlag gelöscht gescheitert hinfällig irrtümlich löschung nicht rückbuchung
-        rückgebucht rückgängig rücklastschrift rücknahme storniert stornierung storno testbuchung testmail
-        testnachricht ungültig unwirksam verschoben vertagt verworfen vorläufig widerruf widerrufen
+        rückgebucht rückgängig rücklastschrift rücknahme storniert stornierung storno
+        ungültig unwirksam verschoben vertagt verworfen vorläufig widerruf widerrufen
         zurückgebucht zurückgenommen zurückgewiesen zurückgezogen
     """,
     "French": """
-        ajourné ajournée annulation annule annuler annulé annulée annulées annulés brouillon contrepassation
-        différé différée erreur erroné essai extourne impayé impayée invalide non nul nulle provisoire refus
+        ajourné ajournée annulation annule annuler annulé annulée annulées annulés contrepassation
+        différé différée erreur erroné extourne impayé impayée invalide non nul nulle provisoire refus
         refusé refusée rejet rejeté rejetée remboursement remboursé remboursée rétracté révoqué révoquée
         supprimé supprimée suspendu suspendue échec échoué échouée
     """,
     "Spanish": """
-        anulación anulada anulado anular aplazada aplazado borrador cancelación cancelada cancelado cancelar
+        anulación anulada anulado anular aplazada aplazado cancelación cancelada cancelado cancelar
         denegada denegado devolución devuelta devuelto eliminada eliminado errónea erróneo fallida fallido fallo
-        inválida inválido pendiente pospuesta pospuesto prueba rechazada rechazado reembolsada reembolsado
+        inválida inválido pendiente pospuesta pospuesto rechazada rechazado reembolsada reembolsado
         reembolso retirada retirado reversada reversado reversión revertida revertido revocada revocado
     """,
     "Italian": """
-        annulla annullamento annullata annullato bozza cancellata cancellato cancellazione eliminata eliminato
-        errore fallita fallito insoluto posticipata posticipato prova respinta respinto revoca revocata revocato
+        annulla annullamento annullata annullato cancellata cancellato cancellazione eliminata eliminato
+        errore fallita fallito insoluto posticipata posticipato respinta respinto revoca revocata revocato
         rifiutata rifiutato rimborsata rimborsato rimborso rinviata rinviato ritirata ritirato sospesa sospeso
         stornata stornato
     """,
     "Dutch": """
         afgewezen annuleren annulering geannuleerd geannuleerde gestorneerd geweigerd geweigerde herroepen
-        ingetrokken mislukt mislukte niet ongedaan ongeldig ongeldige opgeschort proef storneering storneren
+        ingetrokken mislukt mislukte niet ongedaan ongeldig ongeldige opgeschort storneering storneren
         terugboeking teruggeboekt teruggedraaid uitgesteld uitgestelde vervallen verwijderd verwijderde
     """,
     "Portuguese": """
         adiada adiado anulada anulação apagada apagado cancelada cancelamento devolvida devolvido erro estornada
-        estornado estorno excluída excluído falha falhado falhou não pendente rascunho recusada recusado
-        rejeitada rejeitado revertida revogada revogado teste
+        estornado estorno excluída excluído falha falhado falhou não pendente recusada recusado
+        rejeitada rejeitado revertida revogada revogado
     """,
 }
 TRIALS: Final = frozenset(
@@ -89,7 +89,7 @@ def _bare(text: str) -> str:
     return "".join(one for one in parts if not unicodedata.combining(one)).replace("’", "'")
 
 
-_LISTED: Final = frozenset(
+_LISTED: Final = TRIALS.union(
     spelling
     for words in _WORDS.values()
     for word in words.split()
