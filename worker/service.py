@@ -172,9 +172,8 @@ def run_work(settings: Settings) -> None:
             threading.Thread(target=_serve_health, args=(runtime,), name="health", daemon=True).start()
 
         def read_again() -> None:
-            if reload(runtime, lambda chosen: check_capabilities(chosen, runtime.rules())):
+            if _reload(runtime, lambda chosen: check_capabilities(chosen, runtime.rules())):
                 tell_children()
-                log.started(reloaded=True, mailboxes=len(runtime.settings.mailbox))
 
         log.started(process="work", concurrency=settings.queue.concurrency)
         run_worker(runtime.celery, on_hangup=read_again)
@@ -358,6 +357,8 @@ def _listen_to_signals(
     return until_told
 
 
-def _reload(runtime: Runtime, check: Callable[[Settings], None]) -> None:
-    if reload(runtime, check):
+def _reload(runtime: Runtime, check: Callable[[Settings], None]) -> bool:
+    is_taken = reload(runtime, check)
+    if is_taken:
         log.started(reloaded=True, mailboxes=len(runtime.settings.mailbox))
+    return is_taken
