@@ -2,8 +2,9 @@
 
 import datetime as dt
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import sqlalchemy as sa
 
@@ -51,7 +52,7 @@ class Faulty:
         self.kiss = Kiss()
         self.faults: list[Fault] = []
         self.sent: list[tuple[str, str, bytes, str]] = []
-        self.watch: Callable[[dict[str, Any] | None, dict[str, Any]], None] | None = None
+        self.watch: Callable[[str, dict[str, Any] | None, dict[str, Any]], None] | None = None
 
     @property
     def manners(self) -> Manners:
@@ -69,10 +70,11 @@ class Faulty:
         self.sent.append((request.method, request.path, request.body, key))
 
         def through() -> Reply:
-            before = dict(self.kiss.units[UNIT]) if UNIT in self.kiss.units else None
+            unit = _addressed(request)
+            before = dict(self.kiss.units[unit]) if unit in self.kiss.units else None
             status, answer = self.kiss.request(request.method, request.path, request.body, key)
-            if self.watch is not None and UNIT in self.kiss.units:
-                self.watch(before, self.kiss.units[UNIT])
+            if self.watch is not None and unit in self.kiss.units:
+                self.watch(unit, before, self.kiss.units[unit])
             outcome = {
                 200: Outcome.APPLIED,
                 201: Outcome.APPLIED,
@@ -96,6 +98,12 @@ class Faulty:
 
     def close(self) -> None:
         """Nothing to close."""
+
+
+def _addressed(request: Request) -> str:
+    """Return the unit that a request is about: of its path, or the one in the body of a bulk request."""
+    of_unit = request.path.removeprefix("/units").removeprefix("/")
+    return unquote(of_unit) or json.loads(request.body)["units"][0]["crm_unit_id"]
 
 
 def answer(outcome: Outcome, status: int | None = None, **more: Any) -> Fault:
@@ -124,19 +132,27 @@ def crash_after(through: Callable[[], Reply]) -> Reply:
     raise Crash
 
 
+def new_store(url: str) -> Database:
+    """Return an empty store with its tables."""
+    db = Database(url)
+    schema.upgrade(db)
+    return db
+
+
 class Rig:
     """One store with a drain on it."""
 
-    def __init__(self, url: str) -> None:
-        self.db = Database(url)
-        schema.upgrade(self.db)
+    def __init__(self, store: str | Database) -> None:
+        """``store``: where to make one, or one that is there."""
+        self.db = store if isinstance(store, Database) else new_store(store)
         self.clock = Clock()
         self.far = Faulty()
         self._number = 0
 
-    def drain(self, by: str = "one", **patience: float) -> None:
-        """Drain the lane once, as one worker."""
-        Drain(self.db, {"kiss": self.far}, clock=self.clock, by=by, patience=Patience(**patience)).drain([KEY])
+    def drain(self, by: str = "one", *, units: Iterable[str] = (UNIT,), **patience: float) -> None:
+        """Drain lanes once, as one worker."""
+        drain = Drain(self.db, {"kiss": self.far}, clock=self.clock, by=by, patience=Patience(**patience))
+        drain.drain([("kiss", unit) for unit in units])
 
     def drain_until_quiet(self, rounds: int = 60) -> None:
         """Drain, letting the time of the next try come, until nothing is due."""
@@ -149,15 +165,22 @@ class Rig:
         raise AssertionError("the lane never comes to rest")
 
     def tell(
-        self, kind: Kind, body: Mapping[str, Any], *, hour: float, identity: str | None = None, **more: Any
+        self,
+        kind: Kind,
+        body: Mapping[str, Any],
+        *,
+        hour: float,
+        identity: str | None = None,
+        unit: str = UNIT,
+        **more: Any,
     ) -> int:
         """Store an event as ingest does; return its number."""
         self._number += 1
         number, at = self._number, NOON + dt.timedelta(hours=hour)
         event = Event(
             kind=kind,
-            unit="B204",
-            crm_unit_id=UNIT,
+            unit=unit.removeprefix("MAIN-"),
+            crm_unit_id=unit,
             effective_at=more.pop("effective_at", at),
             mailed_at=at,
             position=0,
