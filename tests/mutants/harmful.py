@@ -265,6 +265,14 @@ def separator_lost(case: Case, draft: Draft, chance: Random) -> Mutant | None:
     return replace(mutant, must=Must.SAME_OR_HELD) if mutant.must is Must.HELD else mutant
 
 
+def _field_of_line(case: Case, line: str) -> Field | None:
+    """Return the field that a pattern of the rule finds in a line."""
+    for field in case.rule.all_fields if case.rule else ():
+        if any(source.kind is From.REGEX and source.pattern and source.pattern.found(line) for source in field.sources):
+            return field
+    return None
+
+
 def lines_joined(case: Case, draft: Draft, chance: Random) -> Mutant | None:
     """Lose the break between two label lines."""
     found = [(place, run) for place, run in runs(draft) if len(run.pairs) > 1 and run.setting is Setting.LINES]
@@ -283,6 +291,7 @@ def lines_joined(case: Case, draft: Draft, chance: Random) -> Mutant | None:
         draft=swap(draft, place, run),
         must=Must.SAME_OR_HELD if lost is None or is_needed(lost) else Must.LESS_OR_HELD,
         field=lost,
+        beside=_field_of_line(case, f"{first.label}{first.joint}{first.value}"),
         old=second.value,
         reasons=(*NO_VALUE, "unmatched"),
     )

@@ -36,6 +36,8 @@ class Mutant:
     must: Must
     field: Field | None = None
     """The field that no longer says what it said, if it is one."""
+    beside: Field | None = None
+    """The field that another part of the same line was for: the reason may name that one."""
     old: str = ""
     """What it said."""
     reasons: tuple[str, ...] = HELD
@@ -100,10 +102,10 @@ def _of_held(case: Case, mutant: Mutant, found: Mapping[str, Any]) -> Verdict:
 
 
 def _names(mutant: Mutant, found: Mapping[str, Any]) -> bool:
-    """Say whether the reason names the field that was changed, by its name or by a label or column of it."""
-    assert mutant.field is not None
-    words = [word for source in mutant.field.sources for word in source.words]
-    return any(f"`{word}`" in found["reason"] for word in (mutant.field.name, *words))
+    """Say whether the reason names a field that was changed, by its name or by a label or column of it."""
+    changed = [field for field in (mutant.field, mutant.beside) if field is not None]
+    words = [word for field in changed for source in field.sources for word in (field.name, *source.words)]
+    return any(f"`{word}`" in found["reason"] for word in words)
 
 
 def _are_same(expected: Events, found: Events, must: Must) -> bool:
