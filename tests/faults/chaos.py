@@ -1,5 +1,6 @@
 """Chaos: kills, stops and outages, drawn by a seeded generator, while mails are delivered."""
 
+import contextlib
 import datetime as dt
 import os
 import random
@@ -110,7 +111,8 @@ def acts_on_procfile(
                 what="its leases taken over",
             )
         finally:
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # the pool ends a child that stands still for too long
+                os.kill(pid, signal.SIGCONT)
 
     def flush() -> None:
         client = redis_client.Redis(port=redis.port)
