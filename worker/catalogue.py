@@ -190,6 +190,16 @@ def _complaint(address: str, lack: Lack, destination: str) -> str:
     )
 
 
+def missing_packs(settings: Settings, rules: RuleSet) -> list[str]:
+    """Return a line for each pack that a mailbox names and that is not there."""
+    return [
+        f"mailbox {mailbox.address} names the pack `{name}`{nearest(name, rules.packs)}, and there is none"
+        for mailbox in settings.mailbox
+        for name in mailbox.packs
+        if name not in rules.packs
+    ]
+
+
 def check_capabilities(settings: Settings, rules: RuleSet) -> None:
     """Refuse a configuration whose mailboxes make what their destinations do not take.
 

@@ -13,7 +13,6 @@ from typing import Any
 from celery import signals
 
 from worker import log
-from worker.catalogue import check_capabilities
 from worker.queue import do_work_with
 from worker.reload import reload
 from worker.runtime import runtime_if_made, runtime_of_process
@@ -58,7 +57,7 @@ def _reload_when_told(seen: int) -> None:
         if told == seen:
             continue
         seen, runtime = told, runtime_if_made()
-        if runtime is None or reload(runtime, lambda chosen, its=runtime: check_capabilities(chosen, its.rules())):
+        if runtime is None or reload(runtime, runtime.check):
             log.started(process="work", child=os.getpid(), reloaded=True)
 
 

@@ -16,7 +16,7 @@ from parsers import RuleError, RuleSet
 from worker import directory, log, metrics, retention
 from worker.backtest import Backtest
 from worker.calls import Destination, Manners
-from worker.catalogue import manners_of, requests_per_minute, secret_reader
+from worker.catalogue import check_capabilities, manners_of, missing_packs, requests_per_minute, secret_reader
 from worker.columns import find_unknown
 from worker.configuration import load_settings
 from worker.deliver import Deliver
@@ -86,6 +86,17 @@ class Runtime:
 
     def _unknown_names(self, rules: RuleSet) -> list[RuleError]:
         return find_unknown(rules, directory.column_readers(self.settings.mailbox))
+
+    def check(self, settings: Settings) -> None:
+        """Hold a configuration against the live rules. A pack that is not there is told: its mails will be held.
+
+        Raises:
+            ConfigError, RuleErrors: a destination does not take what its mailboxes make, or its file is broken.
+        """
+        rules = self.rules()
+        check_capabilities(settings, rules)
+        for line in missing_packs(settings, rules):
+            log.trouble(event="pack_missing", error=line)
 
     def reload(self, settings: Settings) -> None:
         """Go on with other settings: mailboxes, packs, destinations. Ports and the store stay as they are."""

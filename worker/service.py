@@ -22,7 +22,6 @@ import uvicorn
 from starlette.applications import Starlette
 
 from worker import log
-from worker.catalogue import check_capabilities
 from worker.child import tell_children
 from worker.console.app import health_app, web_app
 from worker.queue import ThreadWorker, do_work_with, is_in_process, run_worker
@@ -82,12 +81,12 @@ async def run_up(
         ConfigError, RuleErrors: a destination does not take what its mailboxes make, or its file is broken.
     """
     runtime = Runtime(settings, clock=clock)
-    until_told = _listen_to_signals(runtime, check=lambda chosen: check_capabilities(chosen, runtime.rules()))
+    until_told = _listen_to_signals(runtime, check=runtime.check)
     tokens = web_tokens()
     try:
         schema.upgrade(runtime.db)
         runtime.db.check_durability()
-        check_capabilities(settings, runtime.rules())
+        runtime.check(settings)
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(marked_running(runtime.db))
             ports: dict[str, Any] = {**tokens}
@@ -167,12 +166,12 @@ def run_work(settings: Settings) -> None:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
         runtime = Runtime(settings)
         _check_store(runtime)
-        check_capabilities(settings, runtime.rules())
+        runtime.check(settings)
         if settings.health.listen:
             threading.Thread(target=_serve_health, args=(runtime,), name="health", daemon=True).start()
 
         def read_again() -> None:
-            if _reload(runtime, lambda chosen: check_capabilities(chosen, runtime.rules())):
+            if _reload(runtime, runtime.check):
                 tell_children()
 
         log.started(process="work", concurrency=settings.queue.concurrency)

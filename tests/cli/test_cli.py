@@ -70,6 +70,9 @@ def test_parse_has_the_stable_shape(tmp_path: Path) -> None:
         (("mail", "list", "after:yesterday"), 2, ["`yesterday` is not a time"]),
         (("why", "B999"), 1, ["no mail has named a unit B999"]),
         (("pause", "destination", "lokal"), 2, ["no destination lokal", "did you mean `local`"]),
+        (("pause", "pack", "sitelinc"), 2, ["no pack sitelinc", "did you mean `sitelink`"]),
+        (("pause", "rule", "sitelink/move-inn"), 2, ["no rule sitelink/move-inn", "did you mean `sitelink/move-in`"]),
+        (("pause", "mailbox"), 2, ["Missing argument 'NAME'"]),
         (("resume", "mailbox", SITELINK, "--go"), 1, ["is not paused"]),
         (("events", "show", "7"), 1, ["no event 7"]),
         (("send", "m.eml", "--to", SITELINK, "--server", "127.0.0.1:1"), 1, ["127.0.0.1:1", "gatepost up"]),
@@ -190,6 +193,20 @@ def test_init_asks_five_questions_and_writes_what_works(tmp_path: Path) -> None:
     again = run("init", cwd=tmp_path, stdin=answers)
     assert again.returncode == 2
     assert b"is there already" in again.stderr
+
+
+def test_init_for_a_pms_without_a_pack_says_how_to_draft_one(tmp_path: Path) -> None:
+    """A pack that does not ship is no mistake: its folder is there, and its mails are held until it has rules."""
+    answers = ("--company", "acme", "--location", "HARBOR", "--timezone", "UTC", "--pack", "harbor")
+    done = run("init", *answers, "--address", "harbor@in.acme.test", cwd=tmp_path)
+    assert b"gatepost rules new a-mail.eml another.eml --pack harbor --out ." in done.stdout
+    assert (tmp_path / "rules").is_dir()
+    checked = run("config", "check", cwd=tmp_path)
+    assert checked.returncode == 2
+    assert b"names the pack `harbor`, and there is none" in checked.stderr
+    mailbox = '[[mailbox]]\naddress = "harbor@in.acme.test"\nlocation = "HARBOR"\npms = ["harbor"]\n'
+    with Gatepost(tmp_path / "up", mailbox) as up:
+        assert "names the pack `harbor`, and there is none" in up.log()
 
 
 def test_doctor_and_database_commands(tmp_path: Path) -> None:

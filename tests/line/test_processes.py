@@ -91,6 +91,26 @@ def test_a_killed_pool_child_loses_nothing(running: tuple[procfile.Processes, se
     assert processes.cli("db", "check")["faults"] == []
 
 
+def test_a_pause_holds_for_every_process_at_once(running: tuple[procfile.Processes, services.Redis]) -> None:
+    """What comes after a destination was paused is read and not sent, by any process, until it is resumed."""
+    processes, _ = running
+    numbers = range(60, 68)
+    processes.cli("pause", "destination", "local", "--reason", "a look first", "--go")
+    sent = [processes.send(mail_for(number)) for number in numbers]
+    wait_until(lambda: states_of(processes.store, sent) == {"parsed"}, what="the mails being read")
+    waiting = processes.cli("events", "list", "state:waiting")
+    assert {event["mail"] for event in waiting} == set(sent)
+    assert not any(arrived(processes, number) for number in numbers)
+    (paused,) = processes.cli("pause")
+    assert (paused["kind"], paused["name"], paused["reason"], paused["until"]) == (
+        *("destination", "local"),
+        *("a look first", None),
+    )
+    processes.cli("resume", "destination", "local", "--go")
+    wait_until(lambda: arrived(processes, *numbers), what="all units being occupied")
+    assert processes.cli("pause") == []
+
+
 def test_children_end_with_their_parent(tmp_path: Path, postgres_server: services.Postgres) -> None:
     """A worker whose parent is killed leaves no child behind."""
     with services.redis() as redis:

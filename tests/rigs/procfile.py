@@ -19,6 +19,7 @@ class Processes(Gatepost):
     """All the processes of the Procfile, started and ended by honcho."""
 
     def __init__(self, folder: Path, *, store: str, broker: str, more: str = "") -> None:
+        self.store = store
         self.smtp, self.web = free_port(), free_port()
         config = (
             f'[store]\nurl = "{store}"\n[queue]\nbroker = "{broker}"\n'

@@ -1,36 +1,64 @@
 """``pause``, ``resume``, ``wait``: stop, go on, and wait until nothing is left to do."""
 
 import time
+from typing import Any
 
 import click
 
 from worker import actions
-from worker.cli.common import actor, command, open_runtime, print_json, report
+from worker.cli.common import actor, command, open_runtime, print_json, print_rows, report
 from worker.settings import ConfigError, Settings, nearest
+from worker.store import pauses
 
 
-def _check_name(settings: Settings, kind: str, name: str) -> str:
-    known = {"mailbox": list(settings.mailboxes), "destination": list(settings.destination)}.get(kind)
-    if known is not None and name not in known:
-        raise ConfigError(f"no {kind} {name}{nearest(name, known)}; known: {', '.join(known)}")
-    return name
+def _check_name(settings: Settings, runtime: Any, kind: str, name: str) -> None:
+    match kind:
+        case "mailbox":
+            known = list(settings.mailboxes)
+        case "destination":
+            known = list(settings.destination)
+        case "rule":
+            known = [rule.name for rule in runtime.rules().rules_of(runtime.rules().packs)]
+        case "pack":
+            known = list(runtime.rules().packs)
+        case _:
+            return
+    if name not in known:
+        listed = f"; known: {', '.join(known)}" if kind != "rule" else "; `gatepost rules list` names them"
+        raise ConfigError(f"no {kind} {name}{nearest(name, known)}{listed}")
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(actions.PAUSABLE))
-@click.argument("name")
+@click.argument("kind", type=click.Choice(actions.PAUSABLE), required=False)
+@click.argument("name", required=False)
 @click.option("--reason", default="", help="Why; it is kept in the audit.")
 @click.option("--go", is_flag=True, help="Do it; without, only say what would be done.")
 @command()
-def pause(settings: Settings, kind: str, name: str, reason: str, go: bool, as_json: bool) -> None:
-    """Pause a mailbox, rule, pack, destination or everything on every process. Mail is still received and kept."""
-    _check_name(settings, kind, name)
+def pause(settings: Settings, kind: str | None, name: str | None, reason: str, go: bool, as_json: bool) -> None:
+    """Pause a mailbox, rule, pack, destination or everything on every process. Mail is still received and kept.
+
+    Without KIND and NAME: list what is paused.
+    """
+    if kind is not None and name is None:
+        raise click.UsageError("Missing argument 'NAME'.")
+    runtime = open_runtime(settings)
+    if kind is None or name is None:
+        return _list(runtime, as_json=as_json)
+    _check_name(settings, runtime, kind, name)
     if not go:
         return report(as_json, f"would pause {kind} {name}; do it with --go", done=False, kind=kind, name=name)
-    runtime = open_runtime(settings)
     actions.pause(runtime.db, kind, name, actor=actor(), reason=reason, now=runtime.clock())
     text = f"{kind} {name} is paused; go on with: gatepost resume {kind} {name} --go"
     return report(as_json, text, done=True, kind=kind, name=name)
+
+
+def _list(runtime: Any, *, as_json: bool) -> None:
+    with runtime.db.read() as connection:
+        rows = pauses.list_pauses(connection, runtime.clock())
+    if as_json:
+        print_json(rows)
+    else:
+        print_rows(rows, ["kind", "name", "since", "until", "actor", "reason"], empty="nothing is paused")
 
 
 @click.command()

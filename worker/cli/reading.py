@@ -47,16 +47,6 @@ def lacking_columns(settings: Settings, rules: RuleSet) -> list[str]:
     return find_lacking(rules, column_readers(settings.mailbox))
 
 
-def missing_packs(settings: Settings, rules: RuleSet) -> list[str]:
-    """Return a line for each pack that a mailbox names and no file holds."""
-    return [
-        f"mailbox {mailbox.address} names the pack `{name}`{nearest(name, rules.packs)}, which no file holds"
-        for mailbox in settings.mailbox
-        for name in mailbox.packs
-        if name not in rules.packs
-    ]
-
-
 def find_mailbox(settings: Settings, address: str) -> Mailbox:
     """Return the mailbox of an address.
 
@@ -167,7 +157,7 @@ def rules() -> None:
 @command()
 def rules_check(settings: Settings, as_json: bool) -> None:
     """Load every pack as it is on disk; a mistake is told with file, line and column."""
-    from worker.catalogue import complaints, drops, missing_columns
+    from worker.catalogue import complaints, drops, missing_columns, missing_packs
 
     found = saved_rules(settings)
     unproven = [

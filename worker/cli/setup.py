@@ -48,11 +48,14 @@ trust = [{{network = "127.0.0.0/8"}}]
 @click.option("--address", prompt="Address that the PMS will mail to", default="main-st@in.example.com")
 def init(path: Path, company: str, location: str, timezone: str, pack: str, address: str) -> None:
     """Ask five questions and write a first configuration file."""
-    from worker.configuration import load_settings
+    from worker.configuration import SHIPPED_RULES, load_settings
 
+    is_shipped = (SHIPPED_RULES / f"{pack}.yaml").is_file()
     with told():
         if path.exists():
             raise ConfigError(f"{path} is there already; edit it, or name another with --file")
+        if not is_shipped:
+            (path.resolve().parent / "rules").mkdir(exist_ok=True)
         text = _TEMPLATE.format(
             listen="127.0.0.1:8025",
             domain=address.rpartition("@")[2],
@@ -70,6 +73,9 @@ def init(path: Path, company: str, location: str, timezone: str, pack: str, addr
             path.unlink()
             raise
     click.echo(f"{path} is written. Next:")
+    if not is_shipped:
+        click.echo(f"  no pack `{pack}` ships: draft its rules from mails of one kind that you have captured")
+        click.echo(f"  gatepost rules new a-mail.eml another.eml --pack {pack} --out {path.parent}")
     click.echo(f"  gatepost --config {path} up")
     click.echo(f"  gatepost --config {path} send a-mail.eml --to {address} --wait")
 
@@ -94,8 +100,8 @@ def config() -> None:
 @command()
 def config_check(settings: Settings, as_json: bool) -> None:
     """Check the configuration: packs and columns are there, and each destination takes what its mailboxes make."""
-    from worker.catalogue import complaints, drops, missing_columns
-    from worker.cli.reading import lacking_columns, missing_packs, saved_rules
+    from worker.catalogue import complaints, drops, missing_columns, missing_packs
+    from worker.cli.reading import lacking_columns, saved_rules
 
     rules = saved_rules(settings)
     packs = rules.packs

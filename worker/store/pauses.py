@@ -1,6 +1,7 @@
 """The pauses: what people, or a destination's own answers, have told the machine to leave alone for a while."""
 
 import datetime as dt
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -91,6 +92,16 @@ def everything_paused(connection: Connection, now: dt.datetime) -> str | None:
     since = row.since.isoformat(timespec="seconds")
     why = f" ({row.reason})" if row.reason else ""
     return f"nothing is sent since {since}{why}; look, then `gatepost resume everything {row.name} --go`"
+
+
+def list_pauses(connection: Connection, now: dt.datetime) -> list[dict[str, Any]]:
+    """Return what is paused now, the oldest first: kind, name, since, until (None: for good), why, by whom."""
+    rows = connection.execute(
+        sa.select(*(pauses.c[name] for name in ("kind", "name", "since", "until", "reason", "actor")))
+        .where(sa.or_(pauses.c.until.is_(None), pauses.c.until > now))
+        .order_by(pauses.c.since, pauses.c.kind, pauses.c.name)
+    )
+    return [dict(row._mapping) for row in rows]
 
 
 def paused_now(connection: Connection, now: dt.datetime) -> set[tuple[str, str]]:
