@@ -169,7 +169,7 @@ class Turns:
             case Outcome.LIMITED | Outcome.UNAUTHORIZED if call.job is not None:
                 return self._pause(batch, lane, reply, after)
         self._drop_open_calls(batch, lane, call)
-        if call.tries:  # an earlier sending had no answer and may have taken effect: nobody knows what is there
+        if call.tries or call.is_found:  # an earlier sending may have taken effect: nobody knows what is there
             shown = order.forgotten(lane.shown, made, self._manners)
             lane = replace(lane, shown=shown, updated_at=batch.now)
         match reply.outcome:

@@ -265,6 +265,12 @@ class Rig:
         with self.db.read() as connection:
             return list(connection.execute(sa.select(attempts.c.outcome).order_by(attempts.c.id)).scalars())
 
+    def has_made(self, unit: str) -> bool:
+        """Return whether an answer has said that one of our calls made this unit."""
+        made = sa.select(calls.c.id).where(calls.c.crm_unit_id == unit, calls.c.created == 1)
+        with self.db.read() as connection:
+            return connection.execute(made.limit(1)).first() is not None
+
     def words_of(self, call_id: int) -> str:
         """Return the message of the last sending of a call."""
         with self.db.read() as connection:

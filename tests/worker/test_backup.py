@@ -97,7 +97,7 @@ def test_a_restore_is_rehearsed(house: House, tmp_path: Path) -> None:
 
     house.at("05-03 13:00")
     watched: list[tuple[bool, bool]] = []
-    house.far.watch = lambda _before, after: watched.append((after["pms_lockout"], after["occupied"]))
+    house.far.watch = lambda _unit, _before, after: watched.append((after["pms_lockout"], after["occupied"]))
     resume(house)
     assert len(house.far.sent) > sent
     assert effects(house) == before

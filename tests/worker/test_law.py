@@ -192,8 +192,12 @@ class Law(RuleBasedStateMachine):
         }
 
     def unanswered(self, unit: str) -> set[str]:
-        """Return what nobody knows an earlier value of, since the event that told it was taken back."""
-        if self.starts[unit] is None:
+        """Return what nobody knows an earlier value of, since the event that told it was taken back.
+
+        Of a unit that we made everything is known, unless the answer that says so (201) was lost, and the call was
+        withdrawn before it was asked for again.
+        """
+        if self.starts[unit] is None and self.rig.has_made(unit):
             return set()
         gone = [one for one in self.tale.told if one.is_gone and one.unit == unit]
         names = {name for one in gone for name in one.body}

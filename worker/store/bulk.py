@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from worker.calls import Request
-from worker.store.calls import OpenCall
+from worker.store.calls import STORED, OpenCall
 from worker.store.lanes import LEASE_S, Lane, chunks, not_paused
 from worker.store.tables import bulk_items, calls, lanes
 
@@ -62,7 +62,7 @@ def store_bulk_call(
             for crm_unit_id, (lane, writes, sources) in sorted(items.items())
         ],
     )
-    return OpenCall(**{name: getattr(row, name) for name in OpenCall.__dataclass_fields__})
+    return OpenCall(**{name: getattr(row, name) for name in STORED})
 
 
 def end_items(

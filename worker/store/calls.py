@@ -36,6 +36,8 @@ class OpenCall:
     created_at: dt.datetime
     job: str | None
     """What to ask for: the destination has taken the call on, and has not said what came of it."""
+    is_found: bool = False
+    """True when a hand before this one stored it, and perhaps sent it, and wrote down no answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +54,13 @@ def open_calls(connection: Connection, destination: str, units: Collection[str])
     """Return the calls of lanes that are not settled, by the unit, in the order to send them."""
     found: dict[str, list[OpenCall]] = {}
     for row in connection.execute(_OPEN, {"destination": destination, "units": sorted(units)}):
-        found.setdefault(row.crm_unit_id, []).append(_open(row))
+        its = found.setdefault(row.crm_unit_id, [])
+        its.append(_open(row, is_found=not its))  # the next leaves when the one before it is confirmed
     return found
 
 
-def _open(row: Row[Any]) -> OpenCall:
-    return OpenCall(**{name: getattr(row, name) for name in OpenCall.__dataclass_fields__})
+def _open(row: Row[Any], *, is_found: bool) -> OpenCall:
+    return OpenCall(**{name: getattr(row, name) for name in STORED}, is_found=is_found)
 
 
 def next_generations(connection: Connection, bases: Collection[str]) -> dict[str, int]:
@@ -96,7 +99,7 @@ def store_calls(connection: Connection, new: Sequence[NewCall], *, now: dt.datet
             }
         )
     ids = {key: call_id for call_id, key in connection.execute(_INSERT, rows)}
-    names = [name for name in OpenCall.__dataclass_fields__ if name != "id"]
+    names = [name for name in STORED if name != "id"]
     return [OpenCall(id=ids[row["key"]], **{name: row[name] for name in names}) for row in rows]
 
 
@@ -164,8 +167,9 @@ def end_calls(connection: Connection, ids: Iterable[int], state: str, *, now: dt
     connection.execute(calls.update().where(calls.c.id.in_(list(ids))).values(state=state, ended_at=now))
 
 
+STORED = [name for name in OpenCall.__dataclass_fields__ if name != "is_found"]
 _OPEN = (
-    sa.select(calls.c.crm_unit_id, *(calls.c[name] for name in OpenCall.__dataclass_fields__))
+    sa.select(calls.c.crm_unit_id, *(calls.c[name] for name in STORED))
     .where(
         calls.c.destination == sa.bindparam("destination"),
         calls.c.crm_unit_id.in_(sa.bindparam("units", expanding=True)),
