@@ -85,7 +85,7 @@ UNTOUCHED: Mapping[str, Value] = {**CLEARED, "pms_status_raw": None, **VACANT}
 PLAIN = Manners()
 NOTHING: Mapping[str, Value] = {}
 DOUBTFUL = "?"
-"""Stands in ``shown`` for a fact that may have been written to a unit of which nobody knows whether it is occupied."""
+"""Stands in ``shown`` for what may have been written: nobody knows what is there, and somebody may have to be told."""
 ORIGIN = 0
 """Stands for an event id where no event asks for a value: what was there before any of them."""
 
@@ -284,7 +284,7 @@ def confirmed(shown: Shown, call: Call, *, created: bool = False, manners: Manne
     elif call.verb is Verb.MOVE_OUT:
         if shown.get("occupied") is not False:
             after.update(manners.move_out_resets)
-        if "occupied" not in shown:
+        if shown.get("occupied", DOUBTFUL) == DOUBTFUL:
             for name in manners.move_out_resets:
                 if name in shown and shown[name] != after[name]:
                     del after[name]
@@ -303,11 +303,11 @@ def forgotten(shown: Shown, call: Call, manners: Manners = PLAIN) -> dict[str, V
         Verb.CREATE: {"exists", *UNTOUCHED},
     }[call.verb]
     rest = {name: value for name, value in shown.items() if name not in doubtful}
-    if "occupied" not in shown:  # whoever resets the unit next may find it vacant, so that what we wrote stays
-        resets = manners.move_out_resets if call.verb is Verb.MOVE_OUT else NOTHING
-        written = {name for name in resets if name in shown and shown[name] != resets[name]}
-        written |= {name for name in call.writes if call.verb is Verb.PATCH and name in CLEARED}
-        rest.update(dict.fromkeys(written, DOUBTFUL))
+    rest.update(dict.fromkeys(call.writes if call.verb is Verb.PATCH else ("occupied",), DOUBTFUL))
+    if call.verb is Verb.MOVE_OUT and shown.get("occupied", DOUBTFUL) == DOUBTFUL:
+        # whoever resets the unit next may find it vacant, so that what we wrote stays
+        resets = manners.move_out_resets
+        rest.update(dict.fromkeys((n for n in resets if n in shown and shown[n] != resets[n]), DOUBTFUL))
     return rest
 
 
@@ -350,20 +350,25 @@ def withdraw(
     shown: Shown,
     now: dt.datetime,
     *,
+    open_sources: Iterable[tuple[str, int]] = (),
     manners: Manners = PLAIN,
     origin: Mapping[str, Value] = NOTHING,
 ) -> dict[int, tuple[State, str | None]]:
     """Return the states of events that are taken out of the fold: id -> state and reason.
 
     What an event may have written and nobody knows an earlier value of stays as it is at the destination: such an
-    event is held ``no_earlier_value``, for a person to say what is right.
+    event is held ``no_earlier_value``, for a person to say what is right. ``open_sources``: name and event id of what
+    open calls write, which may be on its way.
     """
+    before = fold(counting(events, now), manners, origin).values
     rest = [event for event in events if event.id not in ids]
     after = fold(counting(rest, now), manners, origin).values
+    on_its_way = {event_id for name, event_id in open_sources if name not in after}
     states: dict[int, tuple[State, str | None]] = {}
     for event in events:
         if event.id in ids:
-            lost = event.state in WRITTEN and any(n in shown and n not in after for n in touched(event, manners))
+            unwanted = [name for name in touched(event, manners) if name in shown and name not in after]
+            lost = event.id in on_its_way or any(event.state in WRITTEN or name in before for name in unwanted)
             states[event.id] = (State.HELD, Hold.NO_EARLIER_VALUE) if lost else (State.WITHDRAWN, None)
     return states
 

@@ -13,6 +13,7 @@ from worker.actions import CannotDo, note
 from worker.calls import Manners
 from worker.notices import no_earlier_value, opened, unit_to_remove
 from worker.order import Hold, State, UnitEvent
+from worker.store import calls as call_store
 from worker.store import lanes as lane_store
 from worker.store import query
 from worker.store.database import Database
@@ -165,7 +166,16 @@ def plan_unit(
     shown: Mapping[str, Any] = lane.shown if lane is not None else {}
     origin: Mapping[str, Any] = lane.origin if lane is not None else {}
     found = lane_store.lane_events(connection, key)
-    states = order.withdraw([*found, *more], ids, shown, now, manners=manners, origin=origin)
+    on_its_way = call_store.open_calls(connection, key[0], [key[1]]).get(key[1], [])
+    states = order.withdraw(
+        [*found, *more],
+        ids,
+        shown,
+        now,
+        open_sources=[item for call in on_its_way for item in call.sources.items()],
+        manners=manners,
+        origin=origin,
+    )
     rest = [replace(e, state=states[e.id][0], reason=states[e.id][1]) if e.id in states else e for e in found] + [*more]
     judged = guard.judge(rest, now, manners=manners, origin=origin, shown=shown)
     rest = [replace(e, state=judged[e.id][0], reason=judged[e.id][1]) if e.id in judged else e for e in rest]

@@ -266,9 +266,9 @@ def access(shown: Mapping[str, Any], zone: str, at: dt.datetime) -> Plain:
 
     Unknown facts count as unset.
     """
-    if "occupied" not in shown:
+    if shown.get("occupied", order.DOUBTFUL) == order.DOUBTFUL:
         return dict(UNKNOWN)
-    known = {name: shown[name] for name in (*TENANCY, *FACTS) if shown.get(name) is not None}
+    known = {name: shown[name] for name in (*TENANCY, *FACTS) if shown.get(name) not in (None, order.DOUBTFUL)}
     state = UnitState(crm_unit_id="", occupied=bool(shown["occupied"]), **known)
     judged = evaluate(state, today=at.astimezone(ZoneInfo(zone)).date())
     return {"state": str(judged.state), "reason": str(judged.reason) if judged.reason else None, "opens": judged.opens}

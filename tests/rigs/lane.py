@@ -255,6 +255,12 @@ class Rig:
         with self.db.read() as connection:
             return [(row.state, row.reason) for row in connection.execute(sa.select(events).order_by(events.c.id))]
 
+    def reasons(self, unit: str) -> set[str | None]:
+        """Return why events of a unit are held."""
+        statement = sa.select(events.c.reason).where(events.c.crm_unit_id == unit, events.c.state == "held")
+        with self.db.read() as connection:
+            return set(connection.execute(statement).scalars())
+
     def calls(self) -> list[Any]:
         """Return the calls, first to last."""
         with self.db.read() as connection:

@@ -1,14 +1,17 @@
 """Undo and replay: wrong events are taken out of the fold, and every unit ends as if they had never been told."""
 
+import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from tests.rigs.lane import answer, lost
+from tests.rigs.lane import Crash, answer, crash_after, lost
 from tests.rigs.line import Line
 from worker import undo
 from worker.actions import CannotDo
 from worker.calls import Outcome
+from worker.drain import Drain
 from worker.edits import add_event, discard_events, edit_event, release_events
 from worker.replayed import report, set_state
 from worker.store.database import Database
@@ -168,13 +171,48 @@ def test_an_event_of_unknown_outcome_is_taken_back(line: Line, fault) -> None:
     line.mail("Move in", Unit="A1", Tenant="T", On="2026-05-01")
     line.far.faults = [fault]
     line.mail("Lock notice", hour=1, Unit="A1", drain=False)
-    from worker.drain import Drain
-
-    Drain(line.db, {"kiss": line.far}, clock=line.clock, by="one").drain([("kiss", "MAIN-A1")])
+    drain_once(line)
     assert line.events()[-1].state == "uncertain"
     take_back(line, "rule:t/lock")
     assert line.kiss.units["MAIN-A1"]["pms_lockout"] is False
     assert b'{"pms_lockout":true}' not in [sent[2] for sent in line.far.sent[-1:]]
+
+
+def drain_once(line: Line, *faults: Any) -> None:
+    """Drain unit A1 with these faults, one after the other, each time as another hand."""
+    for n, fault in enumerate(faults or [None]):
+        line.far.faults = [fault] if fault else line.far.faults
+        with contextlib.suppress(Crash):
+            Drain(line.db, {"kiss": line.far}, clock=line.clock, by=f"hand {n}").drain([("kiss", "MAIN-A1")])
+        line.clock.advance(60)
+
+
+@pytest.mark.parametrize(
+    "faults", [(lost,), (crash_after,), (crash_after, answer(Outcome.FAILED, 500)), (lost, answer(Outcome.LIMITED))]
+)
+def test_what_an_undone_call_may_have_written_waits_for_a_person(line: Line, faults: tuple[Any, ...]) -> None:
+    """Nobody knows whether the value arrived, nor what stood there before: a person hears of it."""
+    line.kiss.move_in("MAIN-A1", {"pms_tenant_id": "OLD"})
+    line.mail("Payment", Unit="A1", Balance="$99.00", drain=False)
+    drain_once(line, *faults)
+    take_back(line, "unit:A1")
+    (event,) = line.events()
+    assert (event.state, event.reason) == ("held", "no_earlier_value")
+    assert line.kiss.units["MAIN-A1"]["balance_due"] == 99
+
+
+def test_what_was_told_anew_and_undone_before_it_was_sent_waits_for_a_person(line: Line) -> None:
+    """The value of the first telling stands at the destination, and both tellings are taken back."""
+    line.kiss.move_in("MAIN-A1", {"pms_tenant_id": "OLD"})
+    line.mail("Payment", Unit="A1", Balance="$99.00")
+    line.mail("Payment", hour=1, Unit="A1", Balance="$10.00", drain=False)
+    for event in line.events():
+        undo.undo(
+            line.db, f"id:{event.id}", manners=line.manners, actor="anna", reason="both wrong", now=line.clock.now
+        )
+    line.drain()
+    assert line.kiss.units["MAIN-A1"]["balance_due"] == 99
+    assert [event.reason for event in line.events()] == [None, "no_earlier_value"]
 
 
 def test_an_undone_mail_that_comes_again_stays_undone(line: Line) -> None:

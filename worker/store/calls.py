@@ -140,8 +140,9 @@ def record_attempts(connection: Connection, made: Sequence[Attempt]) -> None:
         [
             {
                 "its_id": one.call.id,
-                # One that never left tells nothing: the key is as fresh as before.
-                "its_more": int(one.reply.outcome is not Outcome.UNREACHED),
+                # One that never left tells nothing: the key is as fresh as before. What a hand before this one may
+                # have sent counts as sent.
+                "its_more": (one.reply.outcome is not Outcome.UNREACHED) + (one.call.is_found and not one.call.tries),
                 "its_state": "done" if one.reply.outcome is Outcome.APPLIED else "open",
                 "its_end": one.ended_at if one.reply.outcome is Outcome.APPLIED else None,
                 "its_created": int(one.reply.outcome is Outcome.APPLIED and one.reply.created),

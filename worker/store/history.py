@@ -90,7 +90,7 @@ def _end(row: Row[Any], outcomes: Sequence[str]) -> End:
         return End.DOUBTFUL
     if outcomes and outcomes[-1] == Outcome.NOT_FOUND and row.verb not in (Verb.MOVE_IN, Verb.CREATE):
         return End.MISSING
-    is_doubtful = len(outcomes) > 1 or outcomes == [Outcome.ACCEPTED]
+    is_doubtful = row.tries > 1 or outcomes == [Outcome.ACCEPTED]
     return End.DOUBTFUL if is_doubtful else End.WITHOUT_EFFECT
 
 
