@@ -350,25 +350,23 @@ def withdraw(
     shown: Shown,
     now: dt.datetime,
     *,
-    open_sources: Iterable[tuple[str, int]] = (),
+    on_its_way: Collection[str] = (),
     manners: Manners = PLAIN,
     origin: Mapping[str, Value] = NOTHING,
 ) -> dict[int, tuple[State, str | None]]:
     """Return the states of events that are taken out of the fold: id -> state and reason.
 
     What an event may have written and nobody knows an earlier value of stays as it is at the destination: such an
-    event is held ``no_earlier_value``, for a person to say what is right. ``open_sources``: name and event id of what
-    open calls write, which may be on its way.
+    event is held ``no_earlier_value``, for a person to say what is right. ``on_its_way``: names that open calls write.
     """
     before = fold(counting(events, now), manners, origin).values
     rest = [event for event in events if event.id not in ids]
     after = fold(counting(rest, now), manners, origin).values
-    on_its_way = {event_id for name, event_id in open_sources if name not in after}
+    unwanted = {*shown, *on_its_way} - after.keys()
     states: dict[int, tuple[State, str | None]] = {}
     for event in events:
         if event.id in ids:
-            unwanted = [name for name in touched(event, manners) if name in shown and name not in after]
-            lost = event.id in on_its_way or any(event.state in WRITTEN or name in before for name in unwanted)
+            lost = any(event.state in WRITTEN or name in before for name in touched(event, manners) if name in unwanted)
             states[event.id] = (State.HELD, Hold.NO_EARLIER_VALUE) if lost else (State.WITHDRAWN, None)
     return states
 

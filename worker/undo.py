@@ -166,13 +166,13 @@ def plan_unit(
     shown: Mapping[str, Any] = lane.shown if lane is not None else {}
     origin: Mapping[str, Any] = lane.origin if lane is not None else {}
     found = lane_store.lane_events(connection, key)
-    on_its_way = call_store.open_calls(connection, key[0], [key[1]]).get(key[1], [])
+    open_calls = call_store.open_calls(connection, key[0], [key[1]]).get(key[1], [])
     states = order.withdraw(
         [*found, *more],
         ids,
         shown,
         now,
-        open_sources=[item for call in on_its_way for item in call.sources.items()],
+        on_its_way=[name for call in open_calls for name in call.sources],
         manners=manners,
         origin=origin,
     )

@@ -187,6 +187,19 @@ def drain_once(line: Line, *faults: Any) -> None:
         line.clock.advance(60)
 
 
+def test_two_undone_while_the_call_of_one_is_open_wait_for_a_person(line: Line) -> None:
+    """The value of the first is perhaps there, and what stood in for it is taken back, too."""
+    line.kiss.move_in("MAIN-A1", {"pms_tenant_id": "OLD"})
+    line.mail("Payment", hour=1, Unit="A1", Balance="$99.00", drain=False)
+    drain_once(line, crash_after)
+    line.mail("Payment", Unit="A1", Balance="$10.00", drain=False)
+    for event in line.events():
+        undo.undo(line.db, f"id:{event.id}", manners=line.manners, actor="anna", reason="wrong", now=line.clock.now)
+    line.drain()
+    assert line.kiss.units["MAIN-A1"]["balance_due"] == 99
+    assert [event.reason for event in line.events()] == [None, "no_earlier_value"]
+
+
 @pytest.mark.parametrize(
     "faults", [(lost,), (crash_after,), (crash_after, answer(Outcome.FAILED, 500)), (lost, answer(Outcome.LIMITED))]
 )
