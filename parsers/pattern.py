@@ -76,10 +76,11 @@ class Pattern:
 class LinePatterns:
     """Several patterns as one, to tell the lines of a text in which any is found."""
 
-    __slots__ = ("_joined",)
+    __slots__ = ("_joined", "texts")
 
     def __init__(self, patterns: Iterable[Pattern]) -> None:
-        self._joined = _re2.compile(_MULTI_LINE + "|".join(f"(?:{pattern.text})" for pattern in patterns), _OPTIONS)
+        self.texts = tuple(pattern.text for pattern in patterns)
+        self._joined = _re2.compile(_MULTI_LINE + "|".join(f"(?:{text})" for text in self.texts), _OPTIONS)
 
     def lines(self, text: str) -> set[int]:
         """Return the numbers, from 1, of the lines in which a pattern is found."""

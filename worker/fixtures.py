@@ -6,7 +6,7 @@ from the default, ``mailbox`` (overrides of the fixture's mailbox) and ``packs``
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,12 @@ def find_fixtures(folder: Path, pack: str | None = None) -> list[Path]:
     """Return the mails below a folder that have an expectation, in order; only one pack's where it is named."""
     below = folder / pack if pack else folder
     return sorted(path for path in below.rglob("*.eml") if expectation_of(path).is_file())
+
+
+def folders_beside(rule_paths: Iterable[Path]) -> list[Path]:
+    """Return each folder ``fixtures`` that stands beside a folder of rules; Gatepost's own where none does."""
+    beside = ((path if path.is_dir() else path.parent).resolve().parent / "fixtures" for path in rule_paths)
+    return [folder for folder in dict.fromkeys(beside) if folder.is_dir()] or [FIXTURES]
 
 
 def fixture_mailbox(pack: str, overrides: Mapping[str, Any]) -> Mailbox:

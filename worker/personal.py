@@ -98,8 +98,9 @@ def _pack_texts(pack: Pack) -> Iterator[str]:
 
 def _rule_texts(rule: Rule) -> Iterator[str]:
     when = rule.when
-    patterns = [when.subject, *when.body, *when.absent, when.sender]
-    yield from (re.sub(r"\\[a-zA-Z]", " ", pattern.text) for pattern in patterns if pattern)
+    patterns = [pattern.text for pattern in (when.subject, *when.body, *when.absent, when.sender) if pattern]
+    patterns += rule.ignore_lines.texts if rule.ignore_lines else ()
+    yield from (re.sub(r"\\[a-zA-Z]", " ", text) for text in patterns)
     yield from (value for stated in (*when.json, *when.jsonld) for value in stated)
     for table in rule.tables:
         yield from (*table.heading, *(word for words in table.columns for word in words), *table.empty)

@@ -94,8 +94,10 @@ def _captures_differ(
         became[one["text"]] = other["text"]
     if len(set(became.values())) < len(became):
         yield "two values became one: try another --seed"
-    if before.get("unaccounted") != after.get("unaccounted") or before.get("lines") != after.get("lines"):
-        yield "other lines would be unaccounted for"
+    if before.get("lines") != after.get("lines"):
+        yield f"the text has {before.get('lines')} lines, and would have {after.get('lines')}"
+    elif moved := {*before.get("unaccounted", ())} ^ {*after.get("unaccounted", ())}:
+        yield f"line {min(moved)} would be accounted for otherwise: see what the rule says of it (ignore_lines)"
 
 
 def leaks(before: Sequence[Line], after: Sequence[Line], disguise: Disguise) -> Iterator[str]:

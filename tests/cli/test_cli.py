@@ -230,6 +230,16 @@ def test_rules_commands(tmp_path: Path) -> None:
     assert re.search(rb"(\d+) of \1 fixtures", tested.stdout)
 
 
+def test_fixtures_beside_one_s_own_rules_are_tested(tmp_path: Path) -> None:
+    """Without ``--fixtures`` the folder beside the rules is read; the name of a pack that has none there is refused."""
+    assert run("rules", "init", "mine", cwd=tmp_path).returncode == 0
+    tested = run("rules", "test", "--rules", "mine/rules", cwd=tmp_path)
+    assert (tested.returncode, tested.stdout.splitlines()[-1]) == (0, b"1 of 1 fixtures read as expected")
+    refused = run("rules", "test", "sitelink", "--rules", "mine/rules", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert str(tmp_path / "mine" / "fixtures" / "sitelink").encode() in refused.stderr
+
+
 def test_a_red_fixture_is_shown_with_its_difference(tmp_path: Path) -> None:
     """A fixture that is read otherwise is red, with the field that differs."""
     folder = tmp_path / "fixtures" / "sitelink"

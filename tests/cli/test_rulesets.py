@@ -118,10 +118,22 @@ def test_a_draft_that_changes_nothing_that_is_applied_is_published_at_once(cli: 
     (rules / "t.yaml").write_text(MENDED, "utf-8")
     assert "do it with --go" in cli("publish", *AGES)
     assert live(cli) == 1
-    assert "set 2 (" in cli("publish", *AGES, "--note", "spring templates", "--go")
+    said = cli("publish", *AGES, "--note", "spring templates", "--go")
+    assert "set 2 (" in said
+    assert said.endswith("next: gatepost mail retry state:held\n")
     assert live(cli) == 2
     assert "spring templates" in cli("sets")
     assert "set 2 is live already" in cli("publish", "--go")
+
+
+def test_held_mails_are_retried_by_a_query(cli: Cli) -> None:
+    """All that match and are held are read again, no other; a query that finds none says so."""
+    retry = ["mail", "retry", "reason:incomplete", "Payment"]
+    done = CliRunner().invoke(main, retry, catch_exceptions=False)
+    assert (done.exit_code, done.stdout.count(" will be read again")) == (0, 1)
+    again = CliRunner().invoke(main, retry, catch_exceptions=False)
+    assert again.exit_code == 1
+    assert "no held mail matches reason:incomplete Payment" in again.output
 
 
 def test_a_draft_that_changes_what_is_applied_needs_a_word(cli: Cli, rules: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parsers import Outcome, Reading, RuleSet, load_rules, parse_mail, read_mail
+from parsers import Mailbox, Outcome, Reading, RuleSet, load_rules, load_rules_text, parse_mail, read_mail
 from parsers.rule import Type
 from tests.rigs.gatepost import FIXTURES, ROOT, run
 from tests.rulework.contents import contents, says
@@ -158,6 +158,33 @@ def test_lines_that_nothing_accounts_for_are_named() -> None:
     assert [number for number, _ in made.unsure] == [5]
     assert "Walter" not in made.unsure[0][1]
     assert "4711" not in made.unsure[0][1]
+
+
+def test_words_of_ignored_lines_are_nobody_s() -> None:
+    """A line that the rule names as noise stays as it is, so that it is noise in the fixture, too."""
+    rules = load_rules_text(
+        {
+            "harbor.yaml": """
+pack: harbor
+senders: [harbor.example.com]
+rules:
+  - id: move-out
+    when: {subject: ^Rental over}
+    fields: {unit: {label: Unit}}
+    ignore_lines: ["^Harbor Storage Software Ltd", "^Tenant\\b"]
+    events: [{move_out: {unit: unit}}]
+"""
+        }
+    )
+    box = Mailbox(address="harbor@demo.test", company="demo", location="HARBOR")
+    made = redact(
+        b"From: notices@harbor.example.com\nSubject: Rental over\nDate: Fri, 01 May 2026 09:30:00 -0500\n\n"
+        b"Tenant: Walter Specimen\nUnit: B204\nHarbor Storage Software Ltd\n",
+        rules,
+        box,
+    )
+    assert b"\nHarbor Storage Software Ltd\r\n" in made.raw
+    assert b"Walter" not in made.raw
 
 
 def test_dates_move_where_it_is_asked_for() -> None:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from parsers import Mailbox, RuleSet, load_rules_text, parse_mail
 from worker.cli.common import NOT_DONE, command, open_runtime, print_json, read_input
 from worker.cli.rulesets import compare, print_report
 from worker.configuration import read_rule_files
-from worker.fixtures import FIXTURES, SHIPPED_RULES, find_fixtures, fixture_mailbox, read_fixture
+from worker.fixtures import SHIPPED_RULES, find_fixtures, fixture_mailbox, folders_beside, read_fixture
 from worker.mendrule import NotMended, labels_of, overlay, proposed, rule_of, with_label, with_overlaid
 from worker.settings import Settings
 
@@ -21,10 +22,12 @@ SINCE = dt.timedelta(days=90)
 @click.command("fix")
 @click.argument("what")
 @click.option("--label", "named", multiple=True, help="FIELD=LABEL: the label that a field has in the mail.")
-@click.option("--fixtures", type=click.Path(path_type=Path), default=FIXTURES, help="The folder of fixtures.")
+@click.option("--fixtures", type=click.Path(path_type=Path), help="The folder of fixtures; the one beside the rules.")
 @click.option("--go", is_flag=True, help="Write it; without, only say what would be written.")
 @command()
-def rules_fix(settings: Settings, what: str, named: tuple[str, ...], fixtures: Path, go: bool, as_json: bool) -> None:
+def rules_fix(
+    settings: Settings, what: str, named: tuple[str, ...], fixtures: Path | None, go: bool, as_json: bool
+) -> None:
     """Propose the label that a held mail (a FILE, or the ID of a stored one) has in place of the rule's.
 
     A rule of one's own is edited, its comments stay. A pack that ships is extended by a file beside one's own. Shown
@@ -55,7 +58,7 @@ def rules_fix(settings: Settings, what: str, named: tuple[str, ...], fixtures: P
     after = load_rules_text({**texts, file: text})
     now = parse_mail(raw, after, mailbox=box)
     report = compare(stored, after, SINCE, as_json=as_json) if stored else None
-    changed = _changed(fixtures, before, after)
+    changed = _changed([fixtures] if fixtures else folders_beside(settings.rules.paths), before, after)
     diff = "".join(
         difflib.unified_diff(texts.get(file, "").splitlines(True), text.splitlines(True), file, f"{file} (mended)", n=1)
     )
@@ -112,11 +115,13 @@ def _own_folder(settings: Settings) -> Path:
     return own[-1]
 
 
-def _changed(folder: Path, before: RuleSet, after: RuleSet) -> list[str]:
+def _changed(folders: Sequence[Path], before: RuleSet, after: RuleSet) -> list[str]:
     """Return the fixtures of which two rule sets say otherwise what happened; reasons name labels, and may differ."""
 
     def told(path: Path, rules: RuleSet) -> dict[str, Any]:
         said = read_fixture(path, rules)[0].to_json()
         return {name: said[name] for name in ("outcome", "rule", "events")}
 
-    return [str(path) for path in find_fixtures(folder) if told(path, before) != told(path, after)]
+    return [
+        str(path) for folder in folders for path in find_fixtures(folder) if told(path, before) != told(path, after)
+    ]

@@ -11,6 +11,9 @@ from worker.cli.fixturing import to_fixture
 from worker.cli.unitmaps import rename, unit_map
 from worker.settings import Settings
 
+MOST = 1000
+"""Mails that one retry takes."""
+
 
 @click.group()
 def mail() -> None:
@@ -75,15 +78,28 @@ def mail_raw(settings: Settings, mail_id: str) -> None:
 
 
 @mail.command("retry")
-@click.argument("mail_ids", nargs=-1, required=True)
+@click.argument("mails", nargs=-1, required=True)
 @command()
-def mail_retry(settings: Settings, mail_ids: tuple[str, ...], as_json: bool) -> None:
-    """Have held mails read again, with the rules of now."""
+def mail_retry(settings: Settings, mails: tuple[str, ...], as_json: bool) -> None:
+    """Have held mails read again, with the rules of now.
+
+    MAILS: ids, or a query as of `gatepost mail list`, such as reason:incomplete, for all that are held.
+    """
     runtime = open_runtime(settings)
+    mail_ids = list(mails)
+    if any(":" in word for word in mails):
+        found = views.list_mails(runtime.db, f"state:held {query_of(mails)}", limit=MOST)
+        mail_ids = [row["id"] for row in reversed(found)]
+        if not mail_ids:
+            what = " ".join(mails)
+            raise actions.CannotDo(f"no held mail matches {what}; `gatepost mail list state:held` lists what is held")
     for mail_id in mail_ids:
         actions.retry_mail(runtime.db, mail_id, actor=actor(), now=runtime.clock())
-    ring(runtime, list(mail_ids))
-    report(as_json, "\n".join(f"{mail_id} will be read again" for mail_id in mail_ids), done=True, mails=mail_ids)
+    ring(runtime, mail_ids)
+    told = [f"{mail_id} will be read again" for mail_id in mail_ids]
+    if len(mail_ids) == MOST:
+        told.append(f"these are the newest {MOST}: say it again for more")
+    report(as_json, "\n".join(told), done=True, mails=mail_ids)
 
 
 @mail.command("release")

@@ -182,7 +182,10 @@ def _make_live(
         raise click.exceptions.Exit(NOT_DONE)
     else:
         number = act(live.number, f"accepted: {gate}" if report.grave else "")
-        _say(as_json, f"set {number} ({draft.id}) is live", done=True, number=number, rule_set=draft.id, **values)
+        said = f"set {number} ({draft.id}) is live"
+        if report.to_json()["effects"]["newly_parsed"]:
+            said += "\nnext: gatepost mail retry state:held"
+        _say(as_json, said, done=True, number=number, rule_set=draft.id, **values)
 
 
 def _say(as_json: bool, text: str, **values: Any) -> None:

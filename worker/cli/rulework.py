@@ -12,7 +12,7 @@ from worker.cli.drafting import rules_new
 from worker.cli.fixing import rules_fix
 from worker.cli.reading import saved_rules
 from worker.cli.rulesets import rules
-from worker.fixtures import FIXTURES, BadExpectation, check_fixture, find_fixtures
+from worker.fixtures import BadExpectation, check_fixture, find_fixtures, folders_beside
 from worker.settings import ConfigError, Settings
 
 __all__ = ["rules"]
@@ -46,7 +46,7 @@ def rules_at(settings: Settings, paths: Sequence[Path]) -> RuleSet:
 
 @rules.command("test")
 @click.argument("pack", required=False)
-@click.option("--fixtures", type=click.Path(path_type=Path), help="The folder of fixtures.")
+@click.option("--fixtures", type=click.Path(path_type=Path), help="The folder of fixtures; the one beside the rules.")
 @rules_option
 @click.option("--watch", is_flag=True, help="Test again whenever a rule or fixture changes, until Ctrl-C.")
 @command()
@@ -59,12 +59,12 @@ def rules_test(
     as_json: bool,
 ) -> None:
     """Read every fixture and compare with what its .expected.json says."""
-    folder = fixtures or FIXTURES
+    folders = [fixtures] if fixtures else folders_beside(paths or settings.rules.paths)
     if watch and as_json:
         raise click.UsageError("--watch prints for people: leave --json out")
     if watch:
-        raise click.exceptions.Exit(_watch(settings, folder, pack, paths))
-    results = _results(folder, pack, rules_at(settings, paths))
+        raise click.exceptions.Exit(_watch(settings, folders, pack, paths))
+    results = _results(folders, pack, rules_at(settings, paths))
     failed = [result for result in results if result["differences"]]
     if as_json:
         print_json({"fixtures": len(results), "failed": failed})
@@ -73,10 +73,11 @@ def rules_test(
     raise click.exceptions.Exit(NOT_DONE if failed else DONE)
 
 
-def _results(folder: Path, pack: str | None, found: RuleSet) -> list[dict[str, Any]]:
-    results = [check_fixture(path, found) for path in find_fixtures(folder, pack)]
+def _results(folders: Sequence[Path], pack: str | None, found: RuleSet) -> list[dict[str, Any]]:
+    results = [check_fixture(path, found) for folder in folders for path in find_fixtures(folder, pack)]
     if not results:
-        raise ConfigError(f"no fixture in {folder}{'/' + pack if pack else ''}: a test that tests nothing is no test")
+        looked = ", ".join(str(folder / pack if pack else folder) for folder in folders)
+        raise ConfigError(f"no fixture in {looked}: a test that tests nothing is no test")
     return results
 
 
@@ -93,17 +94,17 @@ def _print(results: Sequence[dict[str, Any]]) -> None:
     click.echo(f"{green} of {len(results)} fixtures read as expected")
 
 
-def _watch(settings: Settings, folder: Path, pack: str | None, paths: tuple[Path, ...]) -> int:
+def _watch(settings: Settings, folders: Sequence[Path], pack: str | None, paths: tuple[Path, ...]) -> int:
     """Test whenever something changes, until Ctrl-C; return what the last test ended with."""
     from worker.watching import stamps_of, wait_for_change
 
-    watched = (folder, *(paths or settings.rules.paths))
+    watched = (*folders, *(paths or settings.rules.paths))
     code = NOT_DONE
     try:
         while True:
             before = stamps_of(watched)
             try:
-                results = _results(folder, pack, rules_at(settings, paths))
+                results = _results(folders, pack, rules_at(settings, paths))
                 _print(results)
                 code = NOT_DONE if any(result["differences"] for result in results) else DONE
             except (RuleErrors, BadExpectation, ConfigError, OSError) as error:
