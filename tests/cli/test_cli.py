@@ -5,9 +5,11 @@ import re
 import sqlite3
 from pathlib import Path
 
+import click
 import pytest
 
 from tests.rigs.gatepost import FIXTURES, ROOT, Gatepost, demo_mail, run
+from worker.cli import COMMANDS, main
 
 SITELINK = "sitelink@demo.test"
 
@@ -228,6 +230,15 @@ def test_rules_commands(tmp_path: Path) -> None:
     tested = run("rules", "test", cwd=tmp_path)
     assert tested.returncode == 0, tested.stdout
     assert re.search(rb"(\d+) of \1 fixtures", tested.stdout)
+
+
+def test_the_help_of_all_commands_says_what_each_says() -> None:
+    """The list is shown without importing a command: its words are those of the commands."""
+    told = {name: short_help for name, (_, short_help) in COMMANDS.items()}
+    context = click.Context(main)
+    commands = {name: main.get_command(context, name) for name in COMMANDS}
+    assert told == {name: command.get_short_help_str(limit=200) for name, command in commands.items() if command}
+    assert list(told) == sorted(told)
 
 
 def test_fixtures_beside_one_s_own_rules_are_tested(tmp_path: Path) -> None:
