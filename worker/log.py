@@ -84,6 +84,11 @@ def stopping() -> None:
     lines().info("stopping")
 
 
+def stalled(**fields: Any) -> None:
+    """The children of a worker take nothing though messages wait; it begins anew."""
+    lines().error("stalled", **fields)
+
+
 def stopped(**fields: Any) -> None:
     """A process has ended in order."""
     lines().info("stopped", **fields)

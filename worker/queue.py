@@ -5,6 +5,7 @@ do on Redis: a task can vanish between two commands, an ETA beyond the visibilit
 live in the database), and a publish without a socket timeout can block for ever.
 """
 
+import contextlib
 import os
 import signal
 import threading
@@ -18,6 +19,7 @@ import celery
 import celery.exceptions
 import redis.exceptions
 from amqp.exceptions import AMQPError, ChannelError
+from billiard.process import active_children
 from celery import shared_task, signals
 from celery.exceptions import CPendingDeprecationWarning
 from celery.worker import WorkController
@@ -35,6 +37,8 @@ HOLD_OFF_S = 1.0
 VISIBILITY_S = 600
 SHUTDOWN_S = 20.0
 TASK_LIMIT_S, SOFT_TASK_LIMIT_S = 300, 240
+CHILD_STARTS_S = 60.0
+"""How long a spawned child may take to begin: Celery's 4 s are for forked ones, and a busy machine never gets there."""
 
 # What a publish can raise when the broker is away: kombu's own errors, the client's, and the system's.
 BROKER_ERRORS = (AMQPError, KombuError, redis.exceptions.RedisError, celery.exceptions.CeleryError, OSError)
@@ -70,6 +74,7 @@ def make_app(settings: Settings) -> celery.Celery:
         worker_prefetch_multiplier=4 if is_in_process(settings) else 1,
         worker_concurrency=settings.queue.concurrency,
         worker_pool_start_method="spawn",
+        worker_proc_alive_timeout=CHILD_STARTS_S,
         worker_soft_shutdown_timeout=5.0,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
@@ -255,10 +260,55 @@ def _bound_shutdown(**_: Any) -> None:
     timer.start()
 
 
-def run_worker(app: celery.Celery, arguments: Iterable[str] = (), *, on_hangup: Callable[[], None]) -> None:
-    """Run a prefork worker until SIGTERM; children are spawned, not forked. ``on_hangup``: after each SIGHUP."""
+class Stall:
+    """Tells whether messages wait for children that take none: Celery's pool can lose sight of a child for good."""
+
+    def __init__(self, after_s: float) -> None:
+        self._after_s = after_s
+        self._since: dict[str, float] = {}
+
+    def look(self, waiting: Iterable[str], *, is_busy: bool, now: float) -> bool:
+        """Say whether a message has waited for too long while no child worked.
+
+        ``waiting``: ids of the tasks that were received and not begun. ``is_busy``: a child works. ``now``: in seconds.
+        """
+        self._since = {} if is_busy else {one: self._since.get(one, now) for one in waiting}
+        return any(now - since > self._after_s for since in self._since.values())
+
+
+def _watch_for_stall(after_s: float, on_stall: Callable[[], None]) -> None:
+    stall = Stall(after_s)
+    while True:
+        time.sleep(min(after_s / 5, 5.0))
+        try:
+            begun = {request.id for request in worker_state.active_requests}
+            waiting = {request.id for request in worker_state.reserved_requests} - begun
+        except RuntimeError:  # it changed while we looked: the worker moves
+            continue
+        if stall.look(waiting, is_busy=bool(begun), now=time.monotonic()):
+            for child in active_children():
+                with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                    os.kill(child.pid, signal.SIGKILL)
+                    os.waitpid(child.pid, 0)
+            on_stall()
+
+
+def run_worker(
+    app: celery.Celery,
+    arguments: Iterable[str] = (),
+    *,
+    stalled_s: float,
+    on_stall: Callable[[], None],
+    on_hangup: Callable[[], None],
+) -> None:
+    """Run a prefork worker until SIGTERM; children are spawned, not forked.
+
+    ``on_hangup``: after each SIGHUP. ``on_stall``: when children have taken nothing for ``stalled_s`` seconds though
+    messages wait; the children are gone by then.
+    """
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)  # our settings are chosen, not left out
     _listen_to_hangups(on_hangup)
+    threading.Thread(target=_watch_for_stall, args=(stalled_s, on_stall), name="stall-watch", daemon=True).start()
     signals.worker_shutting_down.connect(_bound_shutdown, weak=False)
     app.worker_main(
         [

@@ -8,8 +8,10 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -174,8 +176,14 @@ def run_work(settings: Settings) -> None:
             if _reload(runtime, runtime.check):
                 tell_children()
 
+        def begin_anew() -> None:
+            log.stalled(process="work", seconds=settings.queue.stalled_s)
+            shutil.rmtree(shared, ignore_errors=True)
+            del os.environ["PROMETHEUS_MULTIPROC_DIR"]
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  as the same process
+
         log.started(process="work", concurrency=settings.queue.concurrency)
-        run_worker(runtime.celery, on_hangup=read_again)
+        run_worker(runtime.celery, stalled_s=settings.queue.stalled_s, on_stall=begin_anew, on_hangup=read_again)
         runtime.close()
     log.stopped(process="work")
 

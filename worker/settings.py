@@ -50,6 +50,7 @@ class Queue(Section):
 
     broker: str = Field(default="memory://", pattern=r"^(memory|rediss?|amqps?)://")
     concurrency: int = Field(default=2, ge=1, le=256)
+    stalled_s: float = Field(default=120.0, gt=0)  # a message may wait so long while no child works
 
 
 class Smtp(Section):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -160,6 +161,28 @@ def test_every_process_reads_the_configuration_again(tmp_path: Path, postgres_se
             assert read(30, to="two") == {"parsed"}
             assert _pool_children(processes) == children, "no child was ended by it"
             assert "Traceback" not in processes.log()
+
+
+def test_a_worker_whose_children_take_nothing_begins_anew(tmp_path: Path) -> None:
+    """Every child stands still before a mail comes: the worker says so, ends them, and goes on as the same process."""
+    with services.redis() as redis, services.postgres() as postgres:
+        processes = procfile.Processes(tmp_path, store=postgres.database("gatepost"), broker=redis.url)
+        text = processes.config.read_text("utf-8")
+        processes.config.write_text(text.replace("[queue]\n", "[queue]\nstalled_s = 15\n"), "utf-8")
+        with processes:
+            processes.send(mail_for(1))
+            wait_until(lambda: arrived(processes, 1), what="the unit being occupied")
+            processes.settle()
+            time.sleep(2)  # until the last task has ended: a child at work is not waited for by this watch
+            worker, children = _worker(processes), _pool_children(processes)
+            for pid in children:
+                os.kill(pid, signal.SIGSTOP)
+            processes.send(mail_for(2))
+            wait_until(lambda: arrived(processes, 2), seconds=90, what="the unit being occupied")
+            assert '"event": "stalled"' in processes.log()
+            assert _worker(processes) == worker
+            assert not set(children) & set(_pool_children(processes))
+            assert not any(_alive(pid) for pid in children)
 
 
 def test_sqlite_is_refused_with_the_remedy(tmp_path: Path) -> None:
