@@ -19,8 +19,8 @@ _SERIAL_YEARS: Final = range(1950, 2101)
 _DAY_ZERO: Final = dt.datetime(1899, 12, 30)  # noqa: DTZ001 - a spreadsheet knows no zones
 _DAY_ZERO_1904: Final = dt.datetime(1904, 1, 1)  # noqa: DTZ001
 _ZEROS = re.compile("0{2,15}")
-_PLAIN = re.compile(r"General|@|[#,0]+(?:\.0+)?(?:[_ ;()$\\-]*[#,0]*(?:\.0+)?)*", re.IGNORECASE)
-"""Number formats that show a whole number as its digits."""
+_PLAIN = re.compile(r"General|@|[#,0](?:[_ ;()$\\#,0-]|\.0)*", re.IGNORECASE)
+"""Number formats that show a whole number as its digits. A file chooses its formats: each sign fits in one way only."""
 
 
 class Number(NamedTuple):
