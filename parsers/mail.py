@@ -46,7 +46,7 @@ _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ADDRESS = rf"({_ATOM}(?:\.{_ATOM})*)@({_LABEL}(?:\.{_LABEL})+)"
 _MAILBOX = re.compile(
-    rf'(?:(?:"(?:[^"\\\x00-\x1f]|\\[ -~])*"|[A-Za-z0-9!#$%&\'*+/=?^_`{{|}}~. \t-]*)[ \t]*<{_ADDRESS}>|{_ADDRESS})'
+    rf'(?:(?:"(?:[^"\\\x00-\x1f]|\\[ -~])*"[ \t]*|[A-Za-z0-9!#$%&\'*+/=?^_`{{|}}~. \t-]*)<{_ADDRESS}>|{_ADDRESS})'
 )
 """One mailbox (RFC 5322, section 3.4) without comments, groups, quoted local parts or 8-bit characters."""
 

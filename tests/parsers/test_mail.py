@@ -1,6 +1,7 @@
 """Reading one message within bounds."""
 
 import datetime as dt
+import time
 
 import pytest
 
@@ -152,6 +153,15 @@ def test_odd_headers_do_not_harm(header: bytes, value: bytes) -> None:
     except Unreadable:
         return
     assert mail.from_address == "noreply@sitelink.com"
+
+
+def test_a_sender_with_a_long_blank_is_read_at_once() -> None:
+    """White space within a From is looked at once, whether an address follows or not."""
+    blank = b" " * 30_000
+    for sender, address in ((b"a" + blank + b"a", None), (b"a" + blank + b"<b@example.com>", "b@example.com")):
+        begun = time.process_time()
+        assert read_mail(b"From: " + sender + b"\r\nSubject: x\r\n\r\nhello").from_address == address
+        assert time.process_time() - begun < 1
 
 
 def test_received_is_read_by_mail_parser() -> None:
