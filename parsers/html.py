@@ -75,8 +75,8 @@ _MARKS = PatternSet([r"quote|moz-|divrplyfwdmsg|appendonsend|hidden[\s/=>]", "<s
 begins a forward (2): it spares most the search."""
 _HIDDEN_STYLE = re.compile(
     r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|mso-hide\s*:\s*all"
-    r"|opacity\s*:\s*0?\.?0*%?\s*(?:;|!|$)|font-size\s*:\s*[01]?(?:\.\d+)?(?:px|pt|em|rem|%)?\s*(?:;|!|$)"
-    r"|max-height\s*:\s*[01]?(?:px|pt)?\s*(?:;|!|$)|max-width\s*:\s*[01]?(?:px|pt)?\s*(?:;|!|$)"
+    r"|opacity\s*:\s*+0?\.?0*%?\s*(?:;|!|$)|font-size\s*:\s*+[01]?(?:\.\d+)?(?:px|pt|em|rem|%)?\s*(?:;|!|$)"
+    r"|max-height\s*:\s*+[01]?(?:px|pt)?\s*(?:;|!|$)|max-width\s*:\s*+[01]?(?:px|pt)?\s*(?:;|!|$)"
     r"|text-indent\s*:\s*-\d{3,}|(?:left|top)\s*:\s*-\d{3,})",
     re.IGNORECASE,
 )
