@@ -20,7 +20,9 @@ from parsers.text import CELL, Line, label_key, label_keys, normal
 Values: TypeAlias = Mapping[str, Value]
 Block: TypeAlias = Mapping[str, Any]
 
-_MERGE_FIELD = re.compile(r"\[\[.*\]\]|\{\{.*\}\}|\{[^{}]*>[^{}]*\}|\{%.*%\}|^[A-Z]+(?:_[A-Z]+)+$")
+_MERGE_FIELD = re.compile(r"\{[^{}>]*>[^{}]*\}|^[A-Z]+(?:_[A-Z]+)+$")
+_MERGE_MARKS = (("[[", "]]"), ("{{", "}}"), ("{%", "%}"))
+"""What stands around a merge field; no pattern, which would look for the end from each mark of a long line anew."""
 _SECOND_LABEL = re.compile(r"[\s|,;][^\W\d_][\w#./()' -]{0,40}:\s")
 """What stands in a value behind which a line break was lost."""
 _MAX_LABEL = 60
@@ -129,7 +131,9 @@ class Labels:
 
 
 def _is_merge_field(text: str) -> bool:
-    return ("{" in text or "_" in text or "[" in text) and _MERGE_FIELD.search(text) is not None
+    if not ("{" in text or "_" in text or "[" in text):
+        return False
+    return any(end in text.partition(mark)[2] for mark, end in _MERGE_MARKS) or _MERGE_FIELD.search(text) is not None
 
 
 def _is_label(key: str) -> bool:

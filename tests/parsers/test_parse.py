@@ -1,6 +1,7 @@
 """One mail to one reading: choosing, taking, converting, assembling."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,16 @@ def test_never_a_guess(old: str, new: str, outcome: Outcome, words: str) -> None
     reading = read(mail(BODY.replace(old, new)))
     assert (outcome, True) == (reading.outcome, words in (reading.reason or "")), reading.reason
     assert bool(reading.events) == (outcome is Outcome.EVENTS)
+
+
+@pytest.mark.parametrize("signs", ["[" * 200_000, "{" + ">" * 200_000, "{%" * 100_000, "{" * 200_000, "A_" * 100_000])
+def test_the_mark_of_a_merge_field_that_never_ends(signs: str) -> None:
+    """A long line of such marks is looked at once, and is no value."""
+    begun = time.process_time()
+    reading = read(mail(BODY.replace("B204", signs)))
+    assert time.process_time() - begun < 1
+    assert reading.outcome is Outcome.INVALID
+    assert "`unit`" in (reading.reason or "")
 
 
 def test_reasons_hold_no_resident() -> None:
