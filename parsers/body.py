@@ -136,11 +136,10 @@ class _Reader:
         self.count += 1
         if self.count > MAX_PARTS:
             raise Unreadable(f"the mail holds more than {MAX_PARTS} parts")
-        content = message.get_payload()
-        if not isinstance(content, list):
+        if not message.is_multipart():  # to ask a leaf for its payload would decode it by the charset that it declares
             return self._leaf(message, path or "1")
         kind = message.get_content_type()
-        children = cast("list[Message]", content)
+        children = cast("list[Message]", message.get_payload())
         if kind.startswith("message/"):
             if kind == "message/rfc822" and not inside_report:
                 self.attached += children

@@ -233,7 +233,7 @@ def _parsed(raw: bytes, *, containers: int) -> Message:
     parser = FeedParser()  # as message_from_bytes does, without its file
     parser.feed(raw[: end.end()].decode("ascii", "surrogateescape").replace("\r\n", "\n").replace("\r", "\n"))
     message = parser.close()
-    if message.is_multipart() or message.get_payload():  # the header ended earlier, at a line that is none
+    if message.is_multipart() or message.get_payload(decode=True):  # the header ended earlier, at a line that is none
         return message_from_bytes(raw)
     message.set_payload(raw[end.end() :].decode("ascii", "surrogateescape"))
     return message

@@ -89,6 +89,25 @@ def test_the_mark_of_a_merge_field_that_never_ends(signs: str) -> None:
     assert "`unit`" in (reading.reason or "")
 
 
+NO_CHARSETS = ["idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "base64", "rot13", "uu", "\0"]
+
+
+@pytest.mark.parametrize("charset", NO_CHARSETS)
+@pytest.mark.parametrize("blank", ["\n\n", "\nno header\n\n", "\n\r"])
+def test_a_charset_that_is_none_is_read_as_an_unknown_one(charset: str, blank: str) -> None:
+    """A codec that is no charset of mail is never asked, in a mail of one part or of several."""
+
+    def told(label: str) -> list[Reading]:
+        body = f"{BODY}Remark: caf\u00e9\n".encode("windows-1252")
+        one = mail("").replace(b"=utf-8\n\n", f"={label}{blank}".encode()) + body
+        head, part = one.split(b"Content-Type", 1)
+        two = head + b"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type" + part + b"--b--\n"
+        return [read(one), read(two)]
+
+    assert [reading.outcome for reading in told(charset)] == [Outcome.EVENTS] * 2, told(charset)
+    assert [one.events for one in told(charset)] == [one.events for one in told("no-such-charset")]
+
+
 def test_reasons_hold_no_resident() -> None:
     """Why a mail is held never repeats a value of it."""
     reading = read(mail(BODY.replace("05/01/2026", "Janes-Date").replace("B204", "Janes-Unit?")))
