@@ -25,6 +25,10 @@ from parsers.yamltree import Items, Node, Scalar, Table, plain, read_yaml
 PACK_KEYS: Final = ("pack", "title", "senders", "dates", "locale", "money", "location", "rules")
 OVERLAY_KEYS: Final = ("extends", "title", "senders", "dates", "locale", "money", "location", "labels", "rules")
 LOCATION_NAME: Final = "location_name"
+_COUNTERPARTS: Final = {",": ".", ".": ","}
+"""The signs of amounts that go with each other."""
+_CREDIT_SIGNS: Final = "-\u2212()"
+"""What marks a credit."""
 
 
 def load_rules(paths: Iterable[Path]) -> RuleSet:
@@ -194,12 +198,50 @@ class _PackFile(NodeReader):
             return None
 
     def _money(self, node: Node | None, usual: Money) -> Money:
+        """Return how a pack writes amounts; a sign that is not given is the usual one, or its counterpart."""
         keys = self.table(node, ("decimal", "group", "symbols"), "money")
-        return Money(
-            decimal=self.text(keys.get("decimal"), "the decimal sign") or usual.decimal,
-            group=self.text(keys.get("group"), "the group sign") or usual.group,
-            symbols=self.texts(keys.get("symbols"), "a symbol") or usual.symbols,
-        )
+        decimal = self._sign(keys.get("decimal"), "decimal")
+        group = self._sign(keys.get("group"), "group")
+        if decimal and decimal == (group or usual.group):
+            group = self._counterpart(
+                keys["group"] if group else keys["decimal"], decimal, "group", is_given=bool(group)
+            )
+        elif group and group == (decimal or usual.decimal):
+            decimal = self._counterpart(keys["group"], group, "decimal", is_given=False)
+        decimal, group = decimal or usual.decimal, group or usual.group
+        for symbol in self.each(keys.get("symbols"), lambda item: item):
+            self._check_symbol(symbol, (decimal, group))
+        symbols = self.texts(keys.get("symbols"), "a symbol") or usual.symbols
+        if node is not None and "symbols" not in keys and {decimal, group} & set(symbols):
+            self.fault(node, "a sign is a symbol of the pack already: give `symbols`, too")
+        return Money(decimal=decimal, group=group, symbols=symbols)
+
+    def _sign(self, node: Node | None, what: str) -> str:
+        """Return the sign of amounts that a node names; empty without one, and for a text that cannot be one."""
+        text = self.text(node, f"the {what} sign")
+        if node is None or not text:
+            return ""
+        if len(text) != 1 or text.isalnum() or text in _CREDIT_SIGNS or (text.isspace() and what == "decimal"):
+            space = ", space" if what == "decimal" else ""
+            self.fault(node, f"the {what} sign is one character, and no digit, letter{space} or minus", text)
+            return ""
+        return text
+
+    def _counterpart(self, node: Node, sign: str, what: str, *, is_given: bool) -> str:
+        """Return the sign that goes with another, of comma and point; empty where nothing tells it."""
+        if is_given:
+            self.fault(node, "the decimal and the group sign are the same", sign)
+        elif sign not in _COUNTERPARTS:
+            self.fault(node, f"this is the usual {what} sign: give `{what}`, too", sign)
+        return "" if is_given else _COUNTERPARTS.get(sign, "")
+
+    def _check_symbol(self, node: Node, signs: tuple[str, ...]) -> None:
+        """See that a symbol takes nothing off an amount that is a part of it."""
+        text = node.text if isinstance(node, Scalar) else ""
+        if text in signs or text.casefold() == "cr" or any(sign.isdigit() or sign in _CREDIT_SIGNS for sign in text):
+            self.fault(
+                node, "a symbol has no digit, and is nothing that amounts have: signs, minus, CR, brackets", text
+            )
 
     def _unique_rules(self, node: Node | None, rules: list[Rule]) -> None:
         seen: set[str] = set()

@@ -91,6 +91,67 @@ def test_faults_name_their_place(old: str, new: str, expected: str) -> None:
     )
 
 
+SIGN = "sign is one character, and no digit, letter"
+
+
+@pytest.mark.parametrize(
+    ("money", "expected"),
+    [
+        ('{decimal: ".", group: "."}', "4:30: the decimal and the group sign are the same"),
+        ('{decimal: "1"}', f"4:18: the decimal {SIGN}"),
+        ("{decimal: x}", f"4:18: the decimal {SIGN}"),
+        ('{decimal: " "}', f"4:18: the decimal {SIGN}"),
+        ('{decimal: "-"}', f"4:18: the decimal {SIGN}"),
+        ('{decimal: ".,"}', f"4:18: the decimal {SIGN}"),
+        ('{group: "-"}', f"4:16: the group {SIGN}"),
+        ('{group: "\u0660"}', f"4:16: the group {SIGN}"),
+        ('{symbols: ["$", "0"]}', "4:24: a symbol has no digit"),
+        ("{symbols: A1}", "4:18: a symbol has no digit"),
+        ('{symbols: ["-"]}', "4:19: a symbol has no digit"),
+        ('{symbols: [","]}', "4:19: a symbol has no digit"),
+        ("{symbols: [cr]}", "4:19: a symbol has no digit"),
+        ('{decimal: "$"}', "4:8: a sign is a symbol of the pack already: give `symbols`, too"),
+    ],
+)
+def test_amounts_are_never_read_by_signs_that_mean_two_things(money: str, expected: str) -> None:
+    """A sign or symbol that could be a part of the number, or another sign, is refused where it stands."""
+    pack = GOOD.replace("rules:", f"money: {money}\nrules:")
+    assert any(fault.startswith(f"demo.yaml:{expected}") for fault in faults(pack)), faults(pack)
+    overlay = {"demo.yaml": GOOD, "own.yaml": f"extends: demo\n# ours\n\nmoney: {money}\n"}
+    with pytest.raises(RuleErrors) as caught:
+        load_rules_text(overlay)
+    assert [str(error).startswith(f"own.yaml:{expected}") for error in caught.value.errors] == [True]
+
+
+@pytest.mark.parametrize(
+    ("base", "money", "signs"),
+    [
+        ("{}", '{decimal: ","}', ",."),
+        ("{}", '{group: "."}', ",."),
+        ("{}", '{decimal: ",", group: " "}', ", "),
+        ("{}", '{group: "\'"}', ".'"),
+        ('{decimal: ",", group: "."}', '{decimal: "."}', ".,"),
+        ('{decimal: ",", group: "."}', '{group: ","}', ".,"),
+        ('{decimal: ",", group: " "}', '{decimal: "."}', ". "),
+    ],
+)
+def test_a_sign_alone_brings_its_counterpart(base: str, money: str, signs: str) -> None:
+    """Of comma and point the sign that is not named is the other one; any other stays as it was."""
+    pack = GOOD.replace("rules:", f"money: {base}\nrules:")
+    own = load_rules_text({"demo.yaml": pack, "own.yaml": f"extends: demo\nmoney: {money}\n"}).packs["demo"].money
+    assert own.decimal + own.group == signs
+    if base == "{}":
+        alone = load_rules_text({"demo.yaml": GOOD.replace("rules:", f"money: {money}\nrules:")}).packs["demo"].money
+        assert alone == own
+
+
+def test_a_sign_without_a_counterpart_is_not_guessed() -> None:
+    """Where a sign is taken from the other one, and nothing tells what that is now, both are to be given."""
+    pack = GOOD.replace("rules:", 'money: {decimal: ".", group: "\'"}\nrules:')
+    with pytest.raises(RuleErrors, match=r"own\.yaml:2:18: this is the usual group sign: give `group`, too"):
+        load_rules_text({"demo.yaml": pack, "own.yaml": 'extends: demo\nmoney: {decimal: "\'"}\n'})
+
+
 def test_all_faults_of_a_set_are_told_at_once() -> None:
     """One run shows every fault, and nothing is loaded."""
     with pytest.raises(RuleErrors) as caught:
