@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from parsers.nodes import NodeReader
+from parsers.nodes import NodeReader, whole_number
 from parsers.rule import Field, From, Occurred, Source, Type
 from parsers.yamltree import Items, Node, Scalar
 
@@ -19,6 +19,7 @@ FIELD_KEYS: Final = (
 OCCURRED_KEYS: Final = (*SOURCES, "type", "pattern", "optional", "at", "shift_days")
 CREDITS: Final = ("zero", "refuse")
 _MAX_NTH: Final = 50
+_MAX_SHIFT: Final = 31
 
 
 class FieldReader(NodeReader):
@@ -73,12 +74,12 @@ class FieldReader(NodeReader):
         text = self.text(node, "nth")
         if node is None or not text:
             return None
-        if not text.isdecimal() or not 1 <= int(text) <= _MAX_NTH:
+        nth = whole_number(text, 1, _MAX_NTH)
+        if nth is None:
             self.fault(node, f"nth is a whole number from 1 to {_MAX_NTH}", text)
-            return None
-        if len(sources) > 1:
+        elif len(sources) > 1:
             self.fault(node, "nth counts the finds of one source, and the field has several")
-        return int(text)
+        return nth
 
     def _check_region(self, keys: Mapping[str, Node], sources: list[Source], name: str) -> None:
         """See that only what is read from the lines of the mail has a place among them."""
@@ -105,9 +106,9 @@ class FieldReader(NodeReader):
         if (kind is Type.DATE) != ("at" in keys):
             self.fault(node, "a date without an hour needs `at: start` or `at: end`; a datetime takes none")
         shift = self.text(keys.get("shift_days"), "shift_days") or "0"
-        if not shift.lstrip("-").isdecimal() or abs(int(shift)) > 31:
-            self.fault(keys["shift_days"], "shift_days is a whole number from -31 to 31", shift)
-            shift = "0"
+        shift_days = whole_number(shift, -_MAX_SHIFT, _MAX_SHIFT)
+        if shift_days is None:
+            self.fault(keys["shift_days"], f"shift_days is a whole number from -{_MAX_SHIFT} to {_MAX_SHIFT}", shift)
         at = self.word(keys.get("at"), ("start", "end"), "at", "")
         return Occurred(
             field=Field(
@@ -119,5 +120,5 @@ class FieldReader(NodeReader):
                 pattern=self.pattern(keys.get("pattern"), "pattern"),
             ),
             at_end=at == "end" if at else None,
-            shift_days=int(shift),
+            shift_days=shift_days or 0,
         )

@@ -1,5 +1,6 @@
 """Nodes to texts, flags and patterns, with a fault at the node's place for what is not as it should be."""
 
+import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -8,6 +9,13 @@ from parsers.pattern import BadPattern, Pattern
 from parsers.yamltree import Items, Node, Scalar, Table
 
 T = TypeVar("T")
+_WHOLE = re.compile("-?[0-9]{1,4}")
+
+
+def whole_number(text: str, least: int, most: int) -> int | None:
+    """Return the whole number that a text is, of four digits at most; None for another text or beyond the bounds."""
+    number = int(text) if _WHOLE.fullmatch(text) else None
+    return number if number is not None and least <= number <= most else None
 
 
 class NodeReader:

@@ -9,7 +9,7 @@ from parsers.delimited import DELIMITERS
 from parsers.errors import RuleError, nearest
 from parsers.eventnodes import EventReader
 from parsers.fieldnodes import NAMES_GIVEN, ROW_SOURCES, FieldReader
-from parsers.nodes import NodeReader
+from parsers.nodes import NodeReader, whole_number
 from parsers.pattern import LinePatterns, Pattern
 from parsers.rule import Attachment, Case, EventSpec, Field, ListBlock, Rule, TableBlock, Type, When
 from parsers.text import label_key
@@ -190,12 +190,13 @@ class RuleReader(NodeReader):
             self.fault(node, "an attached file is found by its `name`, such as `*.csv`")
         columns = self.texts(keys.get("columns"), "a column")
         header = self.text(keys.get("header_row"), "header_row") or ("none" if columns else "auto")
-        if header not in HEADERS and not (header.isdecimal() and header.isascii() and 0 < int(header) < 1000):
+        header_row = whole_number(header, 1, 999)
+        if header not in HEADERS and header_row is None:
             self.fault(keys["header_row"], "header_row is `auto`, `none` or the number of a row", header)
             header = "auto"
         if header == "none" and not columns:
             self.fault(node, "a file without a row of headings needs `columns`, in their order")
-        if columns and header.isdecimal():
+        if columns and header_row is not None:
             self.fault(keys["columns"], "`columns` is for a file without a row of headings")
         known = {label_key(column) for column in columns}
         if columns and len(known) < len(columns):
@@ -214,7 +215,7 @@ class RuleReader(NodeReader):
             encodings=self._encodings(keys.get("encoding")),
             delimiters=self._delimiters(keys.get("delimiter")),
             has_header=header != "none",
-            header_row=int(header) if header.isdecimal() else None,
+            header_row=header_row,
             columns=columns,
             fill_down=self.texts(keys.get("fill_down"), "a column"),
             sheet=self.text(keys.get("sheet"), "a sheet"),
@@ -260,11 +261,11 @@ class RuleReader(NodeReader):
         text = self.text(keys.get("flips"), "flips")
         if not text:
             return None
-        number = text.removesuffix("%")
-        if number == text or not number.isdecimal() or not number.isascii() or int(number) > _MAX_FLIPS:
+        number = whole_number(text.removesuffix("%"), 0, _MAX_FLIPS) if text.endswith("%") else None
+        if number is None:
             self.fault(keys["flips"], "flips is a share of all units, from 0% to 100%", text)
             return None
-        return int(number) / 100
+        return number / 100
 
     # -- conditions ----------------------------------------------------------------------------------------------
 

@@ -152,6 +152,31 @@ def test_a_sign_without_a_counterpart_is_not_guessed() -> None:
         load_rules_text({"demo.yaml": pack, "own.yaml": 'extends: demo\nmoney: {decimal: "\'"}\n'})
 
 
+MANY = "9" * 5000
+SHIFT = "demo.yaml:7:59: shift_days is a whole number from -31 to 31"
+EACH = "each: {attachment: {name: a.csv, header_row: HERE}, fields: {u: {column: U}}, events: [{patch: {unit: u}}]}"
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        *((f"occurred: {{label: D, type: date, at: end, shift_days: '{text}'}}", SHIFT)
+          for text in ("--5", "-", "5-", "1.5", "32", "-32", "\u0665", MANY, f"-{MANY}")),
+        *((f"fields: {{x: {{label: X, nth: '{text}'}}}}", "demo.yaml:7:33: nth is a whole number from 1 to 50")
+          for text in ("0", "51", "-1", "\u00b2", MANY)),
+        *((f"limits: {{flips: '{text}'}}", "demo.yaml:7:21: flips is a share of all units, from 0% to 100%")
+          for text in ("20", "-5%", "101%", "%", f"{MANY}%")),
+        *((EACH.replace("HERE", f"'{text}'"), "demo.yaml:7:50: header_row is `auto`, `none` or the number of a row")
+          for text in ("0", "-1", "1000", MANY)),
+    ],
+)  # fmt: skip
+def test_numbers_of_a_rule_are_bounded(written: str, expected: str) -> None:
+    """What is no whole number, or beyond its bounds, is a fault with its place."""
+    head = GOOD.partition("    fields:")[0]
+    pack = f"{head}    {written}\n" + ("" if "events" in written else "    events: [{patch: {unit: x}}]\n")
+    assert expected in [fault.partition(":  ")[0] for fault in faults(pack)], faults(pack)
+
+
 def test_all_faults_of_a_set_are_told_at_once() -> None:
     """One run shows every fault, and nothing is loaded."""
     with pytest.raises(RuleErrors) as caught:
