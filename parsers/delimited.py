@@ -1,11 +1,12 @@
 """CSV files to rows of texts: encodings and delimiters that the rule lists, tried in their order."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from io import StringIO
 from typing import Final, NamedTuple
 
-from parsers.cell import CellValue
+from parsers.cell import Broken, CellValue
 from parsers.charset import decode_whole
 from parsers.errors import NotRead
 
@@ -13,6 +14,11 @@ MAX_OCTETS: Final = 8 * 1024 * 1024
 MAX_ROWS: Final = 10_000
 MAX_COLUMNS: Final = 200
 DELIMITERS: Final = (",", ";", "\t", "|")
+_MARKED = re.compile("""="([^"]*)"|'([0-9][^']*)""")
+"""A text that is marked as one, so that a spreadsheet keeps its zeros: ``="0012"``, ``'0012``."""
+_MARKS: Final = ('="', "'")
+_SHORTENED = re.compile(r"-?[0-9](?:[.,][0-9]+)?E\+[0-9]{2,3}", re.IGNORECASE)
+"""What a spreadsheet writes for a long number: ``1.20E+03``. ``5E-03`` may be a unit."""
 
 
 class GridRow(NamedTuple):
@@ -63,6 +69,8 @@ def _named_delimiter(text: str) -> tuple[str, int, str]:
 
 def _rows(text: str, delimiter: str, lines: int) -> Iterator[GridRow]:
     reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    is_marked = any(mark in text for mark in _MARKS)
+    is_shortened = "E+" in text or "e+" in text
     begins = lines + 1
     try:
         for count, cells in enumerate(reader, 1):
@@ -70,8 +78,23 @@ def _rows(text: str, delimiter: str, lines: int) -> Iterator[GridRow]:
                 raise NotRead(f"it has more than {MAX_ROWS} rows")
             if len(cells) > MAX_COLUMNS:
                 raise NotRead(f"line {begins} has more than {MAX_COLUMNS} cells")
+            if is_marked:
+                cells = [_bare(cell) for cell in cells]
             if any(not cell.isspace() for cell in cells if cell):
-                yield GridRow(begins, tuple(cells))
+                yield GridRow(begins, tuple([_whole(cell) for cell in cells] if is_shortened else cells))
             begins = lines + reader.line_num + 1
     except csv.Error as error:
         raise NotRead(f"line {begins} is no row of a CSV file ({error})") from error
+
+
+def _bare(cell: str) -> str:
+    """Return the text of a cell without what marks it as a text."""
+    match = _MARKED.fullmatch(cell.strip())
+    return cell if match is None else match[1] or match[2] or ""
+
+
+def _whole(cell: str) -> CellValue:
+    """Return a cell; one whose digits were lost is no value, as a number of a spreadsheet is not that is shown so."""
+    if _SHORTENED.fullmatch(cell.strip()) is None:
+        return cell
+    return Broken(cell, "is a number that a spreadsheet shortened")

@@ -232,6 +232,35 @@ def test_a_file_is_told_whole_or_not_at_all(rows: list[list[str]], outcome: Outc
     held(read({"roll.csv": written(rows).encode()}), outcome, "demo/roll", *words)
 
 
+@pytest.mark.parametrize(
+    ("cell", "unit"),
+    [
+        ('="0012"', "0012"),
+        ('"=""0012"""', "0012"),
+        (' ="A 1"', "A 1"),
+        ("'0012", "0012"),
+        ("'12A", "12A"),
+        ("'0012'", "'0012'"),
+        ("O'Neil 2", "O'Neil 2"),
+        ("'A1", "'A1"),
+        ('="A"&"1"', '="A"&"1"'),
+        ("1E05", "1E05"),
+        ("5E-03", "5E-03"),
+        ("1.20E+03", None),
+        ("1e+05", None),
+        ('="1,2E+07"', None),
+    ],
+)
+def test_marks_and_shortened_numbers_of_csv(cell: str, unit: str | None) -> None:
+    """What only marks a text is taken off, and nothing else; a number that lost its digits is never guessed."""
+    octets = f'Unit;Owed;Paid\r\n{cell};="5.00";=""\r\n'.encode()
+    reading = read({"a.csv": octets}, "Plain")
+    if unit is None:
+        held(reading, Outcome.INVALID, "`unit` in column `Unit` of row 2 of `*.csv` is a number that a spreadsheet")
+    else:
+        assert told(reading) == [(unit, {"balance_due": Decimal("5.00")})]
+
+
 def test_a_torn_csv_is_held() -> None:
     """A quote that is never closed may have swallowed rows."""
     octets = b'Property,Unit,Status\nN,A1,Rented\nN,"A2,Rented\nN,A3,Vacant\n'
