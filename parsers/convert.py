@@ -34,6 +34,8 @@ _DIRECTIVES: Final = {
     "I": "(?P<I>[0-9]{1,2})", "M": "(?P<M>[0-9]{2})", "S": "(?P<S>[0-9]{2})", "p": r"(?P<p>[ap])\.?m\.?",
 }  # fmt: skip
 _DAY: Final = "(?P<d>[0-9]{1,2})"
+_OF_DIGITS: Final = "YymdHIMS"
+_ONE_OR_TWO: Final = "[0-9]{1,2}"
 _ISO = re.compile(
     r"(?P<Y>\d{4})-(?P<m>\d\d)-(?P<d>\d\d)"
     r"(?:[T ](?P<H>\d\d):(?P<M>\d\d)(?::(?P<S>\d\d)(?:\.\d{1,9})?)?(?P<z>Z|[+-]\d\d:?\d\d)?)?",
@@ -67,6 +69,11 @@ class DateFormat:
     language: str
 
     @property
+    def names_day(self) -> bool:
+        """Return whether the format names the day of the week."""
+        return "A" in self.regex.groupindex or "a" in self.regex.groupindex
+
+    @property
     def has_time(self) -> bool:
         """Return whether the format can tell an hour."""
         return "H" in self.regex.groupindex or "I" in self.regex.groupindex
@@ -79,6 +86,7 @@ def date_format(text: str, language: str = "en") -> DateFormat:
         return DateFormat(text=text, regex=_ISO, language=language)
     names = {**_DIRECTIVES, **_named_by(language)}
     pieces: list[str] = []
+    runs: list[list[int]] = [[]]  # the places of directives of digits that touch
     for literal, directive in re.findall(r"([^%\s]+|\s+)|%(.?)", text):
         if literal:
             if pieces and pieces[-1] == names["d"] and literal[0] == ".":
@@ -88,6 +96,14 @@ def date_format(text: str, language: str = "en") -> DateFormat:
             pieces.append(names[directive])
         else:
             raise BadFormat(f"unknown date directive `%{directive}`")
+        if directive and directive in _OF_DIGITS:
+            runs[-1].append(len(pieces) - 1)
+        else:
+            runs.append([])
+    for run in runs:
+        if sum(_ONE_OR_TWO in pieces[place] for place in run) > 1:  # else nobody knows where one of them ends
+            for place in run:
+                pieces[place] = pieces[place].replace(_ONE_OR_TWO, "[0-9]{2}")
     try:
         regex = re.compile("".join(pieces), re.IGNORECASE)
     except re.error as error:
@@ -106,8 +122,8 @@ def _named_by(language: str) -> dict[str, str]:
         "d": f"{_DAY}{calendar.ordinal}",
         "B": f"(?P<B>{'|'.join(calendar.months)})",
         "b": f"(?P<b>{_longest_first(short_months)})\\.?",
-        "A": f"(?:{'|'.join(calendar.days)})",
-        "a": f"(?:{_longest_first(calendar.short_days)})\\.?",
+        "A": f"(?P<A>{'|'.join(calendar.days)})",
+        "a": f"(?P<a>{_longest_first(calendar.short_days)})\\.?",
     }
 
 
@@ -120,9 +136,12 @@ def read_moment(text: str, formats: Iterable[DateFormat]) -> dt.datetime:
 
     Two formats that read one text differently make it unreadable: 05/04 is not a date to guess.
     """
-    found = {moment for form in formats if (moment := _read_by(form, text)) is not None}
+    read = [(form, moment) for form in formats if (moment := _read_by(form, text)) is not None]
+    found = {moment for form, moment in read if _is_on_its_day(form, moment, text)}
     if not found:
-        raise NotConverted("is not a date in the pack's formats")
+        raise NotConverted(
+            "is on another day of the week than it says" if read else "is not a date in the pack's formats"
+        )
     if len(found) > 1:
         raise NotConverted("is read differently by two of the pack's date formats")
     return found.pop()
@@ -148,6 +167,15 @@ def _read_by(form: DateFormat, text: str) -> dt.datetime | None:
         )
     except (ValueError, KeyError):
         return None
+
+
+def _is_on_its_day(form: DateFormat, moment: dt.datetime, text: str) -> bool:
+    """Return whether a moment is on the day of the week that its text names, if it names one."""
+    match = form.regex.fullmatch(text) if form.names_day else None
+    given = match.groupdict() if match else {}
+    named = {word.lower() for key in "Aa" if (word := given.get(key))}
+    calendar = CALENDARS[form.language]
+    return named <= {calendar.days[moment.weekday()], calendar.short_days[moment.weekday()]}
 
 
 def _month(given: dict[str, str | None], language: str) -> int:

@@ -61,6 +61,13 @@ def test_a_credit_is_refused_unless_the_rule_says_zero() -> None:
         ("%b %d, %Y %I:%M %p", "Dec 31, 2017 12:00 AM", "2017-12-31T00:00:00"),
         ("%b %d, %Y %I:%M %p", "Dec 31, 2017 12:05 pm", "2017-12-31T12:05:00"),
         ("%Y-%m-%d %H:%M", "2026-05-01 14:30", "2026-05-01T14:30:00"),
+        ("%d%m%Y", "01112026", "2026-11-01T00:00:00"),
+        ("%Y%m%d", "20260111", "2026-01-11T00:00:00"),
+        ("%Y%m%d%H%M%S", "20260111093000", "2026-01-11T09:30:00"),
+        ("%d%b%Y", "1May2026", "2026-05-01T00:00:00"),
+        ("%m/%d/%Y %I%M%p", "5/1/2026 930am", "2026-05-01T09:30:00"),
+        ("%A, %B %d, %Y", "FRIDAY, May 1, 2026", "2026-05-01T00:00:00"),
+        ("%a. %m/%d/%Y", "Fri. 5/1/2026", "2026-05-01T00:00:00"),
         ("iso", "2026-05-01", "2026-05-01T00:00:00"),
         ("iso", "2026-05-01T14:30:00Z", "2026-05-01T14:30:00+00:00"),
         ("iso", "2026-05-01T14:30:00.25-05:00", "2026-05-01T14:30:00-05:00"),
@@ -79,6 +86,38 @@ def test_no_half_dates(written: str) -> None:
     """What is not a date from end to end is none."""
     with pytest.raises(NotConverted):
         read_moment(written, [date_format("%m/%d/%Y")])
+
+
+@pytest.mark.parametrize(
+    ("form", "written"),
+    [
+        ("%d%m%Y", "1112026"),
+        ("%Y%m%d", "2026111"),
+        ("%m%d%y", "1126"),
+        ("%Y-%m-%d %I%H%M", "2026-05-01 1930"),
+    ],
+)
+def test_directives_that_touch_take_their_full_width(form: str, written: str) -> None:
+    """Where two numbers of one digit or two touch, nobody knows where the first ends."""
+    with pytest.raises(NotConverted, match="not a date"):
+        read_moment(written, [date_format(form)])
+
+
+@pytest.mark.parametrize(
+    ("form", "language", "written", "other"),
+    [
+        ("%A, %B %d, %Y", "en", "Friday, May 1, 2026", "Tuesday, May 1, 2026"),
+        ("%a %d/%m/%Y", "en", "fri. 1/5/2026", "thu. 1/5/2026"),
+        ("%A %d.%m.%Y", "de", "Samstag 2.5.2026", "Sonntag 2.5.2026"),
+        ("%a %d %b %Y", "it", "mar 5 mag 2026", "mer 5 mag 2026"),
+    ],
+)
+def test_a_day_of_the_week_agrees_with_its_date(form: str, language: str, written: str, other: str) -> None:
+    """A date that names another day of the week is wrong in one of the two, and nobody knows in which."""
+    formats = [date_format(form, language), date_format("%m/%d/%Y", language)]
+    assert read_moment(written, formats).year == 2026
+    with pytest.raises(NotConverted, match="another day of the week"):
+        read_moment(other, formats)
 
 
 def test_two_formats_that_differ_are_no_date() -> None:
