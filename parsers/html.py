@@ -1,7 +1,7 @@
 """HTML to readable lines, and the JSON-LD blocks beside them.
 
 Tables stay rows of cells, blocks, list items and ``<br>`` become lines, what a reader would not see is left out.
-The parser is lexbor, which takes time quadratic in nesting: tags and depth are bounded before it sees the text.
+The parser is lexbor: what `parsers.bounds` refuses is never given to it.
 """
 
 import re
@@ -13,31 +13,16 @@ from typing import Any, Final, NamedTuple, cast
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from parsers.bounds import check_bounds
 from parsers.errors import Unreadable
 from parsers.forward import MAX_HEAD, STEMS
 from parsers.pattern import PatternSet
 from parsers.quoted import QUOTED, find_quoted
 from parsers.text import CELL, Line, line_of, normal, normal_marked, without_history
 
-MAX_HTML: Final = 1024 * 1024
-MAX_TAGS: Final = 16_000
-MAX_DEPTH: Final = 200
 MAX_DROPPED: Final = 2000
-_SMALL: Final = 600
-"""With fewer tags than this, no nesting can hurt and no counting is worth its time."""
-_MAX_OPEN_STYLES: Final = 150_000
-"""Unclosed formatting elements times tags: each is copied into every later block."""
 _MAX_KEPT_STYLE: Final = 500
 
-_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
-_NEVER_NEST = frozenset((
-    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr",
-    "p", "li", "td", "th", "tr", "dt", "dd", "option", "tbody", "thead", "tfoot", "colgroup",
-))  # fmt: skip
-"""Tags without content, and those that their like closes."""
-_MAY_NEST = re.compile(r"<(?!/|(?:td|tr|p|br|li|img)[ >])")
-"""Opening tags other than the commonest of those: counted first, since counting is cheap."""
-_STYLES = frozenset(("a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"))
 _TEXT, _BLOCK, _GAP, _BREAK, _SECTION, _ROW, _CELL, _HEADING, _UNSEEN, _COMMENT = range(10)
 """What becomes of a node; of one that has no such kind, only what is in it counts. A gap is a block between blanks."""
 _TAGS: Final = {
@@ -101,7 +86,7 @@ def read_html(html: str, *, is_forward: bool = False) -> HtmlText:
     History is left out, unless the text may be that of a forward: because `is_forward`, or by what stands in it. Then
     history in plain lines is left in, and so are quoted blocks that begin as a forwarded mail does.
     """
-    _check_bounds(html)
+    check_bounds(html)
     tree = LexborHTMLParser(html.replace("\0", "\ufffd"))
     body = tree.body
     if body is None:
@@ -145,36 +130,6 @@ def _drop(nodes: list[LexborNode]) -> None:
                 child.decompose()
         else:
             node.decompose()
-
-
-def _check_bounds(html: str) -> None:
-    if len(html) > MAX_HTML:
-        raise Unreadable(f"an HTML part is longer than {MAX_HTML} characters")
-    tags = html.count("<")
-    if tags <= _SMALL:
-        return
-    if tags > MAX_TAGS:
-        raise Unreadable(f"an HTML part holds more than {MAX_TAGS} tags")
-    nesting = len(_MAY_NEST.findall(html))
-    if nesting <= MAX_DEPTH and nesting * tags <= _MAX_OPEN_STYLES:
-        return
-    depth = deepest = styles = most_styles = 0
-    for slash, name in _TAG.findall(html):
-        word = name.lower()
-        if word in _NEVER_NEST:
-            continue
-        step = -1 if slash else 1
-        depth += step
-        if depth > deepest:
-            deepest = depth
-        if word in _STYLES:
-            styles = max(0, styles + step)
-            if styles > most_styles:
-                most_styles = styles
-    if deepest > MAX_DEPTH:
-        raise Unreadable(f"an HTML part nests deeper than {MAX_DEPTH} tags")
-    if most_styles * tags > _MAX_OPEN_STYLES:
-        raise Unreadable("an HTML part leaves too many formatting tags open")
 
 
 def _hides(style: str, bgcolor: str) -> bool:

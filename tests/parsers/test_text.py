@@ -5,8 +5,9 @@ import time
 import pytest
 
 from parsers import html as reader
+from parsers.bounds import MAX_ATTRIBUTES, MAX_DEPTH, MAX_TAGS
 from parsers.errors import Unreadable
-from parsers.html import MAX_DEPTH, MAX_TAGS, read_html
+from parsers.html import read_html
 from parsers.text import label_key, normal, plain_lines
 
 
@@ -169,10 +170,15 @@ def test_labels_match_whatever_their_dress() -> None:
         "<td>" * (MAX_TAGS + 1),
         "<table><tr><td>" * 1000,
         "a" * (1024 * 1024 + 1),
+        "<p " + " ".join(f"a{n}=1" for n in range(100_000)) + ">x",
+        "</p " + " ".join(f"a{n}" for n in range(100_000)) + ">x",
+        "<p " + "".join(f"""a{n}='<>'b{n}=">"/c{n}=x """ for n in range(5_000)) + ">x",
+        "<p x='\"'" + " =a" * 10_000 + ">x",
+        "".join(f"<body a{n}>" for n in range(15_000)),
     ],
 )
 def test_html_bombs_are_refused_before_they_are_parsed(bomb: str) -> None:
-    """Too many tags, too deep, too many left open, too long: unreadable."""
+    """Too many tags, too deep, too many left open, too many attributes, too long: unreadable."""
     with pytest.raises(Unreadable):
         read_html(bomb)
 
@@ -181,3 +187,9 @@ def test_ordinary_tables_are_within_bounds() -> None:
     """A digest of 300 rows is read whole."""
     row = "<tr><td><b>Unit</b></td><td><font color=red>B204</font></td><td>x</td><td>y</td></tr>"
     assert len(lines_of(f"<table>{row * 300}</table>")) == 300
+
+
+def test_many_attributes_in_all_are_within_bounds() -> None:
+    """The attributes of one tag are bounded, those of all its neighbours are not; what only looks like one is none."""
+    attributes = " ".join(f"a{n}='x > <p {n}'" for n in range(MAX_ATTRIBUTES - 1))
+    assert lines_of(f'<p {attributes} b="1">x = 1 {"&nbsp;= y " * 2_000}</p>' * 30)[0].startswith("x = 1 = y")
