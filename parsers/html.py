@@ -17,8 +17,9 @@ from parsers.bounds import check_bounds
 from parsers.errors import Unreadable
 from parsers.forward import MAX_HEAD, STEMS
 from parsers.pattern import PatternSet
+from parsers.preformatted import MARK, TAGS, find_preformatted, split_lines
 from parsers.quoted import QUOTED, find_quoted
-from parsers.text import CELL, Line, line_of, normal, normal_marked, without_history
+from parsers.text import CELL, Line, line_of, normal, normal_marked, plain_lines, without_history
 
 MAX_DROPPED: Final = 2000
 _MAX_KEPT_STYLE: Final = 500
@@ -29,7 +30,7 @@ _TAGS: Final = {
     _GAP: ("p", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "table", "ul", "ol", "dl", "blockquote"),
     _BLOCK: (
         "address", "article", "aside", "body", "caption", "center", "dd", "details", "div", "dt", "fieldset", "figure",
-        "footer", "form", "header", "html", "legend", "li", "main", "nav", "pre", "section", "summary",
+        "footer", "form", "header", "html", "legend", "li", "main", "nav", "section", "summary", *TAGS,
     ),
     _BREAK: ("br",),
     _SECTION: ("tbody", "tfoot", "thead"),
@@ -55,9 +56,9 @@ _KINDS = _kinds()
 _ID = {kind: tag_id for tag_id, kind in _KINDS.items()}
 _TEXT_ID, _ROW_ID, _CELL_ID, _HEADING_ID = _ID[_TEXT], _ID[_ROW], _ID[_CELL], _ID[_HEADING]
 
-_MARKS = PatternSet([r"quote|moz-|divrplyfwdmsg|appendonsend|hidden[\s/=>]", "<script", STEMS])
+_MARKS = PatternSet([r"quote|moz-|divrplyfwdmsg|appendonsend|hidden[\s/=>]", "<script", STEMS, MARK])
 """What stands in every text that `QUOTED` (place 0) or `_LD_JSON` (1) finds anything in, or that holds the line that
-begins a forward (2): it spares most the search."""
+begins a forward (2), or preformatted text (3): it spares most the search."""
 _HIDDEN_STYLE = re.compile(
     r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|mso-hide\s*:\s*all"
     r"|opacity\s*:\s*+0?\.?0*%?\s*(?:;|!|$)|font-size\s*:\s*+[01]?(?:\.\d+)?(?:px|pt|em|rem|%)?\s*(?:;|!|$)"
@@ -93,20 +94,21 @@ def read_html(html: str, *, is_forward: bool = False) -> HtmlText:
         return HtmlText([], [], whole=False, history=False)
     marks = _MARKS.found(html)
     whole = is_forward or 2 in marks
+    texts = find_preformatted(tree) if 3 in marks else {}
     if 0 in marks:
-        _drop(find_quoted(tree, _opening) if whole else tree.css(QUOTED))
+        _drop(find_quoted(tree, lambda node: _opening(node, texts)) if whole else tree.css(QUOTED))
     blocks = [node.text() for node in tree.css(_LD_JSON)] if 1 in marks else []
     _drop(_hidden(tree))
-    page = _Page()
+    page = _Page(texts)
     page.children(body)
     page.end_line()
     lines = page.lines if whole else without_history(page.lines)
     return HtmlText(lines, blocks, whole=whole, history=len(lines) < len(page.lines))
 
 
-def _opening(node: LexborNode) -> list[Line]:
+def _opening(node: LexborNode, preformatted: dict[int, bool]) -> list[Line]:
     """Return the first lines of a block: as many as the header of a forwarded mail may have, or more."""
-    page = _Opening()
+    page = _Opening(preformatted)
     with suppress(StopIteration):
         page.children(node)
         page.end_line()
@@ -161,11 +163,14 @@ def _colour(value: str) -> str:
 class _Page:
     """The lines written so far, and the line being written."""
 
-    __slots__ = ("_gap", "_text", "lines")
+    __slots__ = ("_gap", "_preformatted", "_set", "_text", "lines")
 
-    def __init__(self) -> None:
+    def __init__(self, preformatted: dict[int, bool]) -> None:
         self.lines: list[Line] = []
+        self._preformatted = preformatted
         self._text: list[str] = []
+        self._set = False
+        """Whether the line being written holds text whose spaces are shown as they are set."""
         self._gap = False
 
     def children(self, node: LexborNode) -> None:
@@ -173,7 +178,11 @@ class _Page:
         while child is not None:
             tag = child.tag_id
             if tag == _TEXT_ID:
-                self._text.append(child.text_content or "")
+                text = child.text_content or ""
+                if self._preformatted and child.mem_id in self._preformatted:
+                    self._lines(text, is_set=self._preformatted[child.mem_id])
+                else:
+                    self._text.append(text)
             elif (kind := _KINDS.get(tag)) is None:
                 self.children(child)
             elif kind == _GAP:
@@ -197,9 +206,27 @@ class _Page:
             self.end_line()
         self._gap = self._gap or gap
 
+    def _lines(self, text: str, *, is_set: bool) -> None:
+        """Write text whose line breaks are shown; of blank text between blocks, none are."""
+        if not self._text and not text.strip():
+            return
+        for number, piece in enumerate(split_lines(text)):
+            if number:
+                self.end_line(explicit=True)
+            if piece:
+                self._text.append(piece)
+                self._set = self._set or is_set
+
     def end_line(self, *, explicit: bool = False) -> None:
-        text = normal("".join(self._text)) if self._text else ""
+        joined = "".join(self._text) if self._text else ""
         self._text.clear()
+        if self._set:
+            self._set = False
+            if lines := plain_lines(" ".join(joined.splitlines()), whole=True):
+                self.lines.append(lines[0]._replace(gap=self._gap))
+                self._gap = False
+                return
+        text = normal(joined)
         if text:
             self.lines.append(Line(text, (text,), self._gap))
             self._gap = False
@@ -209,7 +236,7 @@ class _Page:
     def _rows(self, section: LexborNode) -> None:
         """Write the rows of a table's section; HTML parsing leaves no text between them but white space."""
         self.end_line()
-        plain = _PlainRows()
+        plain = _PlainRows(self._preformatted)
         if not plain.add(section):
             for child in section.iter():
                 kind = _KINDS.get(child.tag_id)
@@ -238,7 +265,7 @@ class _Page:
         is_header = all(kind == _HEADING for _, kind in cells)
         if len(cells) == 1:
             is_header = is_header and _is_plain(cells[0][0])
-        pages = [_cell_lines(cell) for cell, _ in cells]
+        pages = [_cell_lines(cell, self._preformatted) for cell, _ in cells]
         if (len(pages) == 1 and not is_header) or any(
             len(lines) > 1 or (lines and len(lines[0].cells) > 1) for lines in pages
         ):
@@ -278,9 +305,10 @@ _ROW_MARK, _CELL_MARK, _HEADING_MARK = "\0\1", "\0\2", "\0\3"
 class _PlainRows:
     """Rows whose cells hold text and inline elements alone: their texts are brought to the normal form all at once."""
 
-    __slots__ = ("_headings", "_marked")
+    __slots__ = ("_headings", "_marked", "_preformatted")
 
-    def __init__(self) -> None:
+    def __init__(self, preformatted: dict[int, bool]) -> None:
+        self._preformatted = preformatted
         self._marked: list[str] = []
         """The texts, and the marks between them."""
         self._headings = False
@@ -292,7 +320,10 @@ class _PlainRows:
         for below in node.traverse(include_text=True):
             tag = below.tag_id
             if tag == _TEXT_ID:
-                marked.append(below.text_content or "")
+                text = below.text_content or ""
+                if self._preformatted and "\n" in text and below.mem_id in self._preformatted and text.strip():
+                    return False
+                marked.append(text)
             elif tag == _CELL_ID:
                 marked.append(_CELL_MARK)
                 cells += 1
@@ -346,8 +377,8 @@ def _is_plain(heading: LexborNode) -> bool:
     return True  # it is empty
 
 
-def _cell_lines(cell: LexborNode) -> list[Line]:
-    page = _Page()
+def _cell_lines(cell: LexborNode, preformatted: dict[int, bool]) -> list[Line]:
+    page = _Page(preformatted)
     page.children(cell)
     page.end_line()
     return page.lines

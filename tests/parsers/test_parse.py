@@ -2,6 +2,7 @@
 
 import json
 import time
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
@@ -271,3 +272,27 @@ def test_structured_data_that_cannot_be_read_is_not_passed_over(cut: str) -> Non
         assert (reading.outcome, reading.events) == (Outcome.INVALID, ())
         assert "not JSON" in (reading.reason or "")
     assert len(of(whole, cut % other.replace("PmsEvent", "Order")).events) == 1
+
+
+def in_pre(raw: bytes) -> bytes | None:
+    """Return a mail of one plain text with the text in one ``<pre>``; None for any other mail, and for UTF-16."""
+    message = message_from_bytes(raw)
+    text = message.get_payload(decode=True)
+    charset = message.get_content_charset("utf-8")
+    if message.get_content_type() != "text/plain" or charset == "utf-16" or not isinstance(text, bytes):
+        return None
+    for name in ("Content-Type", "Content-Transfer-Encoding"):
+        del message[name]
+    message["Content-Type"] = f"text/html; charset={charset}"
+    message["Content-Transfer-Encoding"] = "8bit"
+    return bytes(message).partition(b"\n\n")[0] + b"\n\n<pre>\n" + text.replace(b"&", b"&amp;").replace(b"<", b"&lt;")
+
+
+def test_text_in_pre_reads_as_its_twin() -> None:
+    """A notice whose text stands in one preformatted block is the same event, or as little of one."""
+    raws = [path.read_bytes() for path in (ROOT / "fixtures").glob("*/*.eml") if path.parent.name != "forwards"]
+    twins = [(raw, twin) for raw in raws if (twin := in_pre(raw)) is not None]
+    assert len(twins) > 100
+    for raw, twin in twins:
+        plain, html = read(raw), read(twin)
+        assert (plain.outcome, plain.events) == (html.outcome, html.events), raw.decode("latin-1")

@@ -61,6 +61,49 @@ def test_blocks_breaks_and_items_are_lines() -> None:
     assert lines_of("<div>a<br>b</div><ul><li>c</li><li>d <i>e</i></li></ul><p>f") == ["a", "b", "c", "d e", "f"]
 
 
+@pytest.mark.parametrize(
+    ("html", "lines"),
+    [
+        ("<pre>Unit: A1\nThank you\r\n</pre>", ["Unit: A1", "Thank you"]),
+        ("<pre>\n<b>Unit</b>: <a>A1</a>\nTenant <i>7\n</i>\n</pre>x\ny", ["Unit: A1", "Tenant 7", "x y"]),
+        ("<PRE style='color:red'>a\nb</PRE>", ["a", "b"]),
+        ("<xmp>a\n<b></xmp>", ["a", "<b>"]),
+        *[
+            (f"<div style='color: red; WHITE-SPACE : {word}'>a\n<span>b\nc</span></div>", ["a", "b", "c"])
+            for word in ("pre", "pre-wrap !important", "pre-line", "break-spaces")
+        ],
+        ("<p style='white-space:pre-wrap;white-space:-moz-pre-wrap'>a\nb</p>", ["a", "b"]),
+        (
+            "<div style='white-space:nowrap'>a\nb</div><p style='white-space:pre; white-space:normal'>c\nd",
+            ["a b", "c d"],
+        ),
+        ("<pre>a\n<span style='white-space:normal'>b\nc<pre>d\ne</pre></span>\nf</pre>", ["a", "b c", "d", "e", "f"]),
+        ("<body style='line-break: after-white-space'><p>a\nb</p><pre>c\nd</pre>", ["a b", "c", "d"]),
+        ("<pre>\n<table>\n<tr>\n<td>\nUnit</td>\n<td>A1\n</td>\n</tr>\n</table>\nx</pre>", ["Unit\tA1", "x"]),
+        ("<table><tr><td><pre>Unit: A1\nTenant: 7</pre></td></tr></table>", ["Unit: A1", "Tenant: 7"]),
+        ("<table><tr><td>x<td style='white-space:pre-line'>a\nb</table>", ["x", "a", "b"]),
+        ("<pre>a\n<!-- b\nc -->d</pre>", ["a", "d"]),
+    ],
+)
+def test_breaks_of_preformatted_text_are_lines(html: str, lines: list[str]) -> None:
+    """Where line breaks are shown as they are set, they end lines; elsewhere they are spaces."""
+    assert lines_of(html) == lines
+
+
+def test_preformatted_text_reads_as_plain_text() -> None:
+    """Blank lines, tabs and aligned columns are what they are in plain text; ``pre-line`` shows line breaks alone."""
+    text = "Unit\tPaid  Through\n\nA1\t\t05/31/2026\n| a | b |\nc"
+    assert read_html(f"<pre>{text}</pre>").lines == plain_lines(text)
+    below = [line.cells for line in read_html(f"<div style='white-space:pre-line'>{text}</div>").lines]
+    assert below == [("Unit Paid Through",), ("A1 05/31/2026",), ("| a | b |",), ("c",)]
+
+
+def test_blank_text_between_blocks_is_no_line() -> None:
+    """Indented blocks stay as near to each other as they are without the indent."""
+    page = read_html("<div style='white-space:pre-wrap'>\n  <div>Unit:</div>\n  <div>A1</div>\n</div>")
+    assert [(line.text, line.gap) for line in page.lines] == [("Unit:", False), ("A1", False)]
+
+
 def test_layout_cells_do_not_lend_values() -> None:
     """Lines taken out of neighbouring cells are apart: no label there takes the line below."""
     page = read_html("<table><tr><td>Unit:<br>Tenant:</td><td>B204<br>Jane</td></tr></table>")
@@ -175,6 +218,7 @@ def test_labels_match_whatever_their_dress() -> None:
         "<p " + "".join(f"""a{n}='<>'b{n}=">"/c{n}=x """ for n in range(5_000)) + ">x",
         "<p x='\"'" + " =a" * 10_000 + ">x",
         "".join(f"<body a{n}>" for n in range(15_000)),
+        "<pre>" + "a\n" * 100_000,
     ],
 )
 def test_html_bombs_are_refused_before_they_are_parsed(bomb: str) -> None:
