@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
 from parsers.convert import Value
+from parsers.emphasis import without_emphasis
 from parsers.errors import Incomplete, Invalid, nearest
 from parsers.files import json_value
 from parsers.mail import Mail
@@ -78,11 +79,14 @@ class Labels:
             text, cells, _, is_header, _, _ = line
             if is_header:
                 continue
+            if "*" in text or "_" in text:
+                cells = tuple([without_emphasis(cell) for cell in cells])
             if ":" in text:
-                self._index(number, line, lines[number] if number < len(lines) else None)
+                self._index(number, line, cells, lines[number] if number < len(lines) else None)
             elif len(cells) == 2:
                 label, value = cells
-                self._seen[key].append((number, label, value, len(label) + len(CELL), ""))
+                start = len(line.cells[0]) + len(CELL)
+                self._seen[key].append((number, label, value, _start_in(line, cells, value, start), ""))
 
     def of(self, labels: tuple[str, ...]) -> list[Sighting]:
         """Return every sighting of some labels; rules ask for the same ones again and again."""
@@ -114,18 +118,20 @@ class Labels:
                 return seen[near]
         return None
 
-    def _index(self, number: int, line: Line, below: Line | None) -> None:
+    def _index(self, number: int, line: Line, cells: tuple[str, ...], below: Line | None) -> None:
+        """Note the labels of a line, whose `cells` are without marks of emphasis."""
         offset = 0
-        for place, cell in enumerate(line.cells):
+        for place, cell in enumerate(cells):
             head, colon, rest = cell.partition(":")
-            beside = line.cells[place + 1] if place + 1 < len(line.cells) else ""
+            beside = cells[place + 1] if place + 1 < len(cells) else ""
             value = rest.strip()
             start = offset + len(cell) - len(value)
-            if not value and beside and (colon or (place == 0 and len(line.cells) == 2)):
+            if not value and beside and (colon or (place == 0 and len(cells) == 2)):
                 value, start = beside, offset + len(cell) + len(CELL)
             if colon or value:
-                stands_alone = bool(colon) and len(line.cells) == 1 and not value
+                stands_alone = bool(colon) and len(cells) == 1 and not value
                 under = _value_below(line, below) if stands_alone else ""
+                start = _start_in(line, cells, value, start)
                 self._seen[label_key(head)].append((number, head, value, start, under))
             offset += len(cell) + len(CELL)
 
@@ -140,15 +146,22 @@ def _is_label(key: str) -> bool:
     return key[:1].isalpha() and len(key) <= _MAX_LABEL
 
 
+def _start_in(line: Line, cells: tuple[str, ...], value: str, start: int) -> int:
+    """Return where a value stands in a line; `start`: where it would stand without the marks of emphasis."""
+    if cells is line.cells:
+        return start
+    return max(line.text.find(value, start), start)
+
+
 def _value_below(line: Line, below: Line | None) -> str:
     if below is None or below.gap or line.apart or len(below.cells) != 1 or _opens_label(below.text):
         return ""
-    return below.text
+    return without_emphasis(below.text)
 
 
 def _opens_label(text: str) -> bool:
     head, colon, _ = text.partition(":")
-    return bool(colon) and head[:1].isalpha() and len(head) <= _MAX_LABEL
+    return bool(colon) and _is_label(label_key(head))
 
 
 class Extraction:

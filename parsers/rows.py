@@ -7,6 +7,7 @@ from itertools import chain
 
 from parsers.blocks import Cell, Row, Table, place_of
 from parsers.convert import Value
+from parsers.emphasis import without_emphasis
 from parsers.errors import Incomplete, Invalid
 from parsers.extract import Capture, Extraction, Values, check_merge_field
 from parsers.mail import Mail
@@ -112,6 +113,8 @@ def _cell_value(
     texts = [source.words[0] for source in field.sources if source.kind is From.CONST]
     where = f" in {table.place(row)}"
     cell = row.cells[place] if place is not None else Cell("")
+    if not table.file and (bare := without_emphasis(cell.text)) != cell.text:
+        cell = cell._replace(text=bare, start=cell.start + max(cell.text.find(bare), 0))
     if place is not None:
         where = f" in column `{table.columns[place]}` of {table.place(row)}"
         texts += [cell.text] if cell.text else []
