@@ -8,12 +8,13 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
 from itertools import islice
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from parsers.convert import Value
 from parsers.emphasis import without_emphasis
 from parsers.errors import Incomplete, Invalid, nearest
 from parsers.files import json_value
+from parsers.lists import continues, goes_on
 from parsers.mail import Mail
 from parsers.rule import Field, From, Rule, Source, Type
 from parsers.text import CELL, Line, label_key, label_keys, normal
@@ -159,6 +160,16 @@ def _value_below(line: Line, below: Line | None) -> str:
     return without_emphasis(below.text)
 
 
+def _may_go_on(text: str, below: Line, split: tuple[str, ...]) -> bool:
+    """Say whether the line below a list, which nothing read, may hold more of its items."""
+    cells = [cell for cell in below.cells if cell]
+    if _opens_label(below.text):
+        return False
+    if len(cells) == 1 and not below.gap and goes_on(text, split):
+        return True
+    return continues(text, without_emphasis(cells[0]), split, is_apart=below.gap or len(cells) > 1)
+
+
 def _opens_label(text: str) -> bool:
     head, colon, _ = text.partition(":")
     return bool(colon) and _is_label(label_key(head))
@@ -209,6 +220,9 @@ class Extraction:
                 missing.append(field)
         if missing:
             raise self._incomplete(missing)
+        for field in self._fields:
+            if field.type is Type.LIST:
+                self._check_continued(field)
         return found
 
     def accounted(self) -> set[int]:
@@ -263,6 +277,29 @@ class Extraction:
                 f"({self._rule.file}:{field.line})",
                 (field.name,),
             )
+
+    def _check_continued(self, field: Field) -> None:
+        """Raise Invalid for a list whose text may go on in the line below: what stands there would be left out."""
+        known = self._captured()
+        for one in self.captures:
+            if one.field != field.name or one.source is not From.LABEL:
+                continue
+            number = one.line + 1
+            if number <= len(self._mail.lines) and number not in known:
+                below = self._mail.lines[number - 1]
+                if _may_go_on(one.raw, below, field.split):
+                    self._cut(
+                        field, one, f"may go on in line {number} (if that says nothing, name it in `ignore_lines`)"
+                    )
+            if goes_on(one.raw, field.split):
+                self._cut(field, one, "ends with what parts its items, so that one is left out")
+
+    def _cut(self, field: Field, found: Capture, why: str) -> NoReturn:
+        raise Invalid(
+            f"{self._rule.name}: the list of the field `{field.name}` ({_place(found)}) {why}: read the mail and enter "
+            f"the events by hand ({self._rule.file}:{field.line})",
+            (field.name,),
+        )
 
     def _incomplete(self, missing: list[Field]) -> Incomplete:
         parts: list[str] = []
