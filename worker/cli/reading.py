@@ -1,12 +1,13 @@
 """``parse``, ``explain``, ``rules``: how mails are read, without touching anything."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
 from parsers import Outcome, Reading, RuleErrors, RuleSet, load_rules_text
-from worker.cli.common import DONE, command, open_runtime, print_json, print_rows, read_input
+from worker.cli.common import DONE, NOT_DONE, command, open_runtime, print_json, print_rows, read_input
 from worker.columns import find_lacking, find_unknown
 from worker.configuration import read_rule_files
 from worker.directory import column_readers
@@ -154,9 +155,16 @@ def rules() -> None:
 
 
 @rules.command("check")
+@click.option("--no-fixtures", is_flag=True, help="Do not read the fixtures; those that ship take about a second.")
+@click.option("--strict", is_flag=True, help="End with 1 where there is a warning.")
 @command()
-def rules_check(settings: Settings, as_json: bool) -> None:
-    """Load every pack as it is on disk; a mistake is told with file, line and column."""
+def rules_check(settings: Settings, no_fixtures: bool, strict: bool, as_json: bool) -> None:
+    """Load every pack as it is on disk, and look for what makes rules fail later.
+
+    A mistake is told with file, line and column. Warnings: rules that claim the same mails, a rule without a fixture
+    that it claims or one that it leaves, fields that nothing uses, units of packs of one's own without a pattern, and
+    what a destination or a unit map lacks.
+    """
     from worker.catalogue import complaints, drops, missing_columns, missing_packs
 
     found = saved_rules(settings)
@@ -167,15 +175,59 @@ def rules_check(settings: Settings, as_json: bool) -> None:
         if entry.dkim or entry.login
     ]
     missing = [*missing_packs(settings, found), *lacking_columns(settings, found), *complaints(settings, found)]
-    warnings = [*unproven, *missing_columns(settings), *drops(settings, found)]
+    linted = _lint(settings, found, with_fixtures=not no_fixtures)
+    warnings = [*unproven, *missing_columns(settings), *drops(settings, found), *linted.pop("warnings")]
     if as_json:
-        print_json({"rule_set": found.id, "packs": len(found.packs), "problems": missing, "warnings": warnings})
+        told = {"problems": missing, "warnings": warnings}
+        print_json({"rule_set": found.id, "packs": len(found.packs), **told, **linted})
     else:
         count = sum(len(pack.rules) for pack in found.packs.values())
         click.echo(f"{len(found.packs)} packs, {count} rules: they load (set {found.id})")
-        for line in (*missing, *warnings):
+        for line in missing:
             click.echo(f"  {line}", err=True)
-    raise click.exceptions.Exit(2 if missing else DONE)
+        for line in warnings:
+            click.echo(f"  warning: {line}", err=True)
+    raise click.exceptions.Exit(2 if missing else NOT_DONE if strict and warnings else DONE)
+
+
+def _lint(settings: Settings, found: RuleSet, *, with_fixtures: bool) -> dict[str, Any]:
+    """Return the warnings of a rule set, how many fixtures were read, and which rules claim the same ones.
+
+    Raises:
+        BadExpectation: an ``.expected.json`` is not what it should be.
+    """
+    from parsers.rulelint import find_overlaps, lint_fixtures, lint_rules, lint_units
+    from worker.fixtures import SHIPPED_RULES, find_fixtures, folders_beside, read_fixture
+
+    rules = [rule for pack in found.packs.values() for rule in pack.rules]
+    own = [rule for rule in rules if not Path(rule.path).resolve().is_relative_to(SHIPPED_RULES)]
+    warnings = [str(fault) for fault in (*lint_rules(found), *lint_units(own, _packs_of_known_units(settings)))]
+    if not with_fixtures:
+        return {"warnings": warnings, "fixtures": None, "overlaps": []}
+    folders = folders_beside(settings.rules.paths)
+    readings = {
+        os.path.relpath(path): read_fixture(path, found)[0] for folder in folders for path in find_fixtures(folder)
+    }
+    if readings:
+        warnings += map(str, lint_fixtures(found, readings))
+    else:
+        looked = ", ".join(map(str, folders))
+        warnings.append(f"no fixture in {looked}: save a mail of each rule there, with its .expected.json")
+    overlaps = [
+        {"rules": [rule.name for rule in one.rules], "fixtures": one.fixtures, "ambiguous": one.is_ambiguous}
+        for one in find_overlaps(found, readings)
+    ]
+    return {"warnings": warnings, "fixtures": len(readings), "overlaps": overlaps}
+
+
+def _packs_of_known_units(settings: Settings) -> frozenset[str]:
+    """Return the packs that mailboxes read, all of which tell by themselves whether a text is one of their units."""
+    loose = {name for mailbox in settings.mailbox if not _knows_units(mailbox) for name in mailbox.packs}
+    return frozenset(name for mailbox in settings.mailbox for name in mailbox.packs if name not in loose)
+
+
+def _knows_units(mailbox: Mailbox) -> bool:
+    return mailbox.unit_pattern is not None or mailbox.unit_map is not None
 
 
 @rules.command("list")
