@@ -91,6 +91,8 @@ class Body:
     jsonld: tuple[JsonObject, ...]
     unread_jsonld: tuple[str, ...]
     """The source of each block that is not JSON that we read; `defects` says so, too."""
+    kind: str
+    """What the lines were read from: ``text``, ``html``, or ``text and html``."""
     parts: tuple[Part, ...]
     defects: tuple[str, ...]
     heads: tuple[Head, ...] = ()
@@ -104,11 +106,13 @@ class Body:
 class _Seen:
     """The readable lines of one part or group of parts."""
 
-    __slots__ = ("html", "lines", "whole")
+    __slots__ = ("html", "lines", "mixed", "whole")
 
-    def __init__(self, lines: list[Line], *, html: bool = False, whole: bool = False) -> None:
+    def __init__(self, lines: list[Line], *, html: bool = False, whole: bool = False, mixed: bool = False) -> None:
         self.lines = lines
         self.html = html
+        self.mixed = mixed
+        """Whether lines of plain text stand beside those of HTML."""
         self.whole = whole
         """Whether history and forwards are still in the lines."""
 
@@ -155,6 +159,7 @@ class _Reader:
             [line for one in seen for line in one.lines],
             html=any(one.html for one in seen),
             whole=any(one.whole for one in seen),
+            mixed=any(one.mixed for one in seen) or len({one.html for one in seen if one.lines}) > 1,
         )
 
     def _leaf(self, message: Message, path: str) -> _Seen:
@@ -201,6 +206,7 @@ def read_body(message: Message, subject: str) -> Body:
         text="\n".join([line.text for line in lines]),
         jsonld=objects,
         unread_jsonld=tuple(reader.blocks[place] for place in unread),
+        kind="text and html" if seen.mixed else "html" if seen.html else "text",
         parts=tuple(reader.parts),
         defects=tuple(f"JSON-LD block {place + 1} is not JSON that we read" for place in unread),
         heads=inside.heads,

@@ -67,6 +67,8 @@ class Capture(NamedTuple):
     """The attached file that it stands in; empty elsewhere."""
     row: int = 0
     """Where its row begins in that file, from 1; 0 elsewhere."""
+    rule_line: int = 0
+    """Where the field of a row stands in the rule file; 0 for the fields of the mail, whose names tell it."""
 
 
 class Labels:

@@ -99,6 +99,8 @@ class Mail:
     lines: tuple[Line, ...]
     text: str
     """The readable lines joined: what ``body`` conditions and ``regex`` fields run on."""
+    text_kind: str
+    """What the lines were read from: ``text``, ``html``, or ``text and html``."""
     jsonld: tuple[Mapping[str, Any], ...]
     unread_jsonld: tuple[str, ...]
     """The source of each JSON-LD block that is not JSON that we read."""
@@ -276,6 +278,7 @@ def _assemble(message: Message, headers: Headers, subject: str, body: Body) -> M
         local_date=local_date,
         lines=body.lines,
         text=body.text,
+        text_kind=body.kind,
         jsonld=body.jsonld,
         unread_jsonld=body.unread_jsonld,
         parts=body.parts,

@@ -169,7 +169,7 @@ def _read(mail: Mail, labels: Labels, rule: Rule, block: Block | None, rules: Ru
         outcome=outcome,
         reason=reason,
         events=made,
-        trace=trace.of_extraction(mail, extraction, values),
+        trace=trace.of_extraction(mail, extraction, values, rule, pack),
     )
 
 

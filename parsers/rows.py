@@ -137,7 +137,7 @@ def _cell_value(
         extraction.captures.append(
             Capture(
                 field.name, From.COLUMN, title, line, header, start, end, text, value, table.file,
-                row.line if table.file else 0,
+                row.line if table.file else 0, field.line,
             )
         )  # fmt: skip
     yield value

@@ -1,6 +1,7 @@
 """``parse``, ``explain``, ``rules``: how mails are read, without touching anything."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +107,8 @@ def explain(settings: Settings, what: str, address: str | None, trust: bool, as_
     """Show how a mail is read: a FILE (with --mailbox), or the ID of a stored mail.
 
     Prints the readable text that patterns see, every rule tried with the first condition that fails, the values found
-    with their lines, and the events.
+    with their part, line, rule line and conversion, and the events. On a terminal it is coloured.
     """
-    from parsers.explain import render
 
     if Path(what).is_file() or what == "-":
         if address is None:
@@ -118,7 +118,11 @@ def explain(settings: Settings, what: str, address: str | None, trust: bool, as_
         if as_json:
             print_json(shown)
         else:
-            click.echo(render(reading))
+            click.echo(_rendered(reading))
+            if reading.events:
+                click.echo(
+                    "calls    are made of what the store knows of the unit: `gatepost explain ID` of a kept mail"
+                )
         return
     from worker.mending import drift_of
     from worker.reading import read_for
@@ -136,7 +140,7 @@ def explain(settings: Settings, what: str, address: str | None, trust: bool, as_
     click.echo(
         f"mail {what}: {mail['state']}{' ' + mail['reason'] if mail['reason'] else ''}; proof: {admission.proof}"
     )
-    click.echo(render(reading))
+    click.echo(_rendered(reading))
     for issue in drift:
         click.echo(f"drift    issue {issue['id']}: {issue['title']}")
         for line in issue["difference"] or ():
@@ -147,6 +151,16 @@ def explain(settings: Settings, what: str, address: str | None, trust: bool, as_
             click.echo(
                 f"  call {call['id']}  {call['request']}  {call['body']}  {call['state']}\n    key {call['key']}"
             )
+
+
+def _rendered(reading: Reading) -> str:
+    """Return the explanation of a reading, coloured where it goes to a terminal (and NO_COLOR is not set)."""
+    from parsers.explain import Tone, render
+
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return render(reading)
+    colours = {Tone.GOOD: "green", Tone.HELD: "red", Tone.STRANGE: "yellow", Tone.VALUE: "cyan"}
+    return render(reading, lambda text, tone: click.style(text, fg=colours[tone]) if tone in colours else text)
 
 
 @click.group()
