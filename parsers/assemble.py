@@ -217,7 +217,21 @@ class Assembly:
         except Unfilled as error:
             if place is not None and not place.crm_unit_id and spec.names - self._taken:
                 return False, None
-            raise Incomplete(f"{self._rule.name}: {error}", tuple(sorted(spec.names))) from error
+            fields = ", ".join(f"`{name}`" for name in sorted(spec.names))
+            raise Incomplete(
+                f"{self._rule.name}: {error} (fields: {fields or 'none'}): read the mail, then mend the rule "
+                f"({self._rule.file}:{self._line_of(spec)}) or enter the event by hand",
+                tuple(sorted(spec.names)),
+            ) from error
+
+    def _line_of(self, spec: ValueSpec) -> int:
+        """Return the line of the event that a value is of."""
+        lines = {
+            id(value): one.line
+            for one in self._part.events
+            for value in (one.unit, one.on, *(named for _, named in (*one.values, *one.expect, *one.tenancy)))
+        }
+        return lines[id(spec)]
 
     def _by_words(self, spec: Words) -> bool | None:
         """Return the flag that a field's word tells; None where the mail does not state it."""

@@ -170,6 +170,9 @@ class EventReader(NodeReader):
         for name in sorted(made.names):
             if types.get(name) is Type.LIST:
                 self.fault(node, f"`{name}` is a list: a template takes one item, which `each` names", text)
+        for name in sorted(made.dated - {"occurred_on"}):
+            if types.get(name, Type.TEXT) not in (Type.DATE, Type.DATETIME):
+                self.fault(node, f"the filter `date` takes a date; `{name}` is {types.get(name, Type.TEXT)}", text)
         return made
 
 

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from parsers.errors import nearest
 
@@ -44,12 +44,14 @@ class Unfilled(ValueError):
     """A template that cannot be filled with the values at hand; the text says why, without the values."""
 
 
+_DIRECTIVES: Final = "%Y %y %m %d %b %B %H %I %M %p"
+_MAY_BE_DATES: Final = frozenset(("Name", "Filter", "CondExpr"))
 _STYLE = re.compile(r"(?:[^%]|%[YymdBbHMIp]){1,60}")
 
 
 def _as_date(value: Any, style: str = "%Y-%m-%d") -> str:
-    if not isinstance(value, dt.date) or not _STYLE.fullmatch(style):
-        raise TypeError("`date` takes a date and a plain style")
+    if not isinstance(value, dt.date):
+        raise TypeError("`date` takes a date")
     return value.strftime(style)
 
 
@@ -91,7 +93,7 @@ def _environment() -> "Environment":
 class Template:
     """One compiled template."""
 
-    __slots__ = ("_jinja", "names", "needed", "source")
+    __slots__ = ("_jinja", "dated", "names", "needed", "source")
 
     def __init__(self, source: str, known: Iterable[str] | None = None) -> None:
         """Compile `source`; raise BadTemplate for syntax outside the language or a name misspelt.
@@ -102,14 +104,18 @@ class Template:
         if len(source) > MAX_SOURCE:
             raise BadTemplate(f"a template is at most {MAX_SOURCE} characters long")
         names = needed = frozenset(_NAME.findall(source))
+        dated = frozenset[str]()
         self._jinja: Any = None
         if not _BARE.fullmatch(source) or names & WORDS:
             tree = _parsed(source)
             names, needed = _checked_names(tree)
+            dated = _dated_names(tree)
             self._jinja = _environment().from_string(tree)
         self.names = names
         self.needed = needed
         """The names that no `default` stands in for."""
+        self.dated = dated
+        """The names that the filter `date` is put on: each must be a date."""
         if known is not None:
             _check_spelling(names, tuple(known))
         self.source = source
@@ -190,6 +196,34 @@ def _check_filter(node: "nodes.Filter") -> None:
         raise BadTemplate(f"the filter `{node.name}` takes at most one plain argument")
     if not all(type(argument).__name__ == "Const" for argument in node.args):
         raise BadTemplate(f"the filter `{node.name}` takes constants only")
+    styles = [cast("nodes.Const", argument).value for argument in node.args]
+    if node.name == "date":
+        _check_style(styles)
+        if type(node.node).__name__ not in _MAY_BE_DATES:
+            raise BadTemplate("the filter `date` takes the name of a date")
+    elif styles and node.name != "default":
+        raise BadTemplate(f"the filter `{node.name}` takes no argument")
+
+
+def _check_style(styles: list[Any]) -> None:
+    """Refuse what says of no date how it is written."""
+    for style in styles:
+        if not isinstance(style, str):
+            raise BadTemplate("the filter `date` takes a style, such as '%d.%m.%Y'")
+        unknown = next((word for word in re.findall("%.?", style) if not _STYLE.fullmatch(word)), None)
+        if unknown:
+            raise BadTemplate(f"unknown date directive `{unknown}`: one of {_DIRECTIVES}")
+        if not _STYLE.fullmatch(style):
+            raise BadTemplate("the style of a date has 1 to 60 characters")
+
+
+def _dated_names(tree: "nodes.Template") -> frozenset[str]:
+    """Return the names that the filter `date` is put on, those with a `default` too."""
+    from jinja2 import nodes
+
+    taken = [node.node for node in _walk(tree) if isinstance(node, nodes.Filter) and node.name == "date"]
+    inner = [node.node if isinstance(node, nodes.Filter) else node for node in taken]
+    return frozenset(node.name for node in inner if isinstance(node, nodes.Name))
 
 
 def _walk(node: "nodes.Node") -> Iterable["nodes.Node"]:
