@@ -75,6 +75,10 @@ class Disguise:
             if found.lastgroup == "number" or (found.lastgroup in ("date", "time", "size") and found[0] == text):
                 self._numbers.add(found[0])
 
+    def content_id(self, text: str) -> str:
+        """Return what the Content-ID of a part becomes, wherever a page names it."""
+        return f"{self._hash('content', text)[:20]}@redacted.example.com"
+
     def add_serial(self, text: str) -> None:
         """Make a number of a spreadsheet known that is a date."""
         self._serials.add(text)
@@ -116,6 +120,15 @@ class Disguise:
             and found[0] not in self._serials
             and self._token(found) != found[0]
         ]
+
+    def tokens_of(self, text: str) -> list[str]:
+        """Return the numbers and words of a text, which never hold a blank."""
+        return [found[0] for found in _TOKEN.finditer(text) if found.lastgroup in ("number", "word")]
+
+    def made_of(self, text: str) -> list[str]:
+        """Return what the numbers and words of a text become, of those that are replaced."""
+        found = (one for one in _TOKEN.finditer(text) if one.lastgroup in ("number", "word"))
+        return [made for one in found if (made := self._token(one)) != one[0]]
 
     def text(self, text: str) -> str:
         """Return a text with all that is known or looks personal replaced."""

@@ -8,11 +8,10 @@ Errors:
 """
 
 import hashlib
-import html
 import quopri
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.base64mime import body_encode
 from email.generator import BytesGenerator
@@ -31,7 +30,8 @@ from parsers.text import Line
 from worker.disguise import ROLES, Disguise
 from worker.personal import Vocabulary, names_in, vocabulary_of
 from worker.redactfile import FileWork, Reads, codec_of, file_lines, reads_of, redact_file, text_lines
-from worker.redactproof import all_captured, differences, leaks, texts_of, unsure_lines
+from worker.redactpage import hidden_texts, page_text, parted, redact_page
+from worker.redactproof import all_captured, differences, leaks, replaced_in, texts_of, unsure_lines
 
 _KEPT: Final = (
     "date",
@@ -39,14 +39,13 @@ _KEPT: Final = (
     "content-type",
     "content-transfer-encoding",
     "content-disposition",
-    "content-id",
 )
 _PEOPLE: Final = ("from", "sender", "reply-to", "to", "cc", "delivered-to")
+_FORM: Final = ("content-type", "content-disposition")
+"""What says of which kind a part is, and what it is called."""
+_MADE: Final = ("from", "to", "delivered-to", "message-id", "content-id", "mime-version", "content-transfer-encoding")
+"""What is written anew or from a closed list, with domains that stay."""
 _FILENAME = re.compile(r'(\b(?:file)?name\*?\s*=\s*)("[^"]*"|[^;\s]+)', re.IGNORECASE)
-_MARKUP = re.compile(
-    r"(<style\b.*?</style\s*>|<script\b(?![^>]*ld\+json).*?</script\s*>|<[^>]*>)", re.IGNORECASE | re.DOTALL
-)
-_LINK = re.compile(r"""(https?://[^\s"'<>]+|mailto:[^\s"'<>]+)|((?:alt|title)\s*=\s*"[^"]*")""", re.IGNORECASE)
 
 
 class NotRedacted(Exception):
@@ -71,8 +70,12 @@ class _Work:
     """What is known while one mail is redacted."""
 
     files: FileWork
+    known: frozenset[str]
+    """What is replaced somewhere, so that it may stay nowhere."""
     keeps_headers: frozenset[str]
     rename: Callable[[str, str], str]
+    parted: list[str] = field(default_factory=list[str])
+    """The parts whose markup parts a value."""
 
 
 def redact(raw: bytes, rules: RuleSet, mailbox: Mailbox, *, seed: str = "", shift_days: int = 0) -> Redacted:
@@ -96,8 +99,10 @@ def redact(raw: bytes, rules: RuleSet, mailbox: Mailbox, *, seed: str = "", shif
     message = message_from_bytes(raw)
     lines = _all_lines(message, files.reads, vocabulary)
     _learn(disguise, mail, lines, before, rule, vocabulary)
+    known = replaced_in((*mail.lines, *lines), disguise)
     work = _Work(
         files=files,
+        known=known,
         keeps_headers=_headers_of(rule),
         rename=lambda name, value: _header(name, value, mailbox, disguise, seed),
     )
@@ -105,10 +110,12 @@ def redact(raw: bytes, rules: RuleSet, mailbox: Mailbox, *, seed: str = "", shif
     made = _octets(message)
     after = parse_mail(made, rules, mailbox=mailbox)
     again = read_mail(made)
-    left = _all_lines(message, files.reads, vocabulary, is_made=True)
+    result = message_from_bytes(made)
+    left = _all_lines(result, files.reads, vocabulary, is_made=True)
     faults = [
         *differences(before, after, files, _types_of(rule)),
-        *leaks((*mail.lines, *lines), (*again.lines, *left), disguise),
+        *(f"{where}: markup parts a value, so that it would become two: take it out by hand" for where in work.parted),
+        *leaks(known, {"the text": [line.text for line in (*again.lines, *left)], **_beside(result)}),
     ]
     if faults:
         raise NotRedacted("\n".join([*files.unread, *faults]))
@@ -148,10 +155,28 @@ def _all_lines(message: Message, reads: Reads, vocabulary: Vocabulary, *, is_mad
             continue
         label = str(part.get_param("charset", "") or "")
         if kind == "text/html":
-            lines += text_lines(html.unescape(_MARKUP.sub("\n", decode(octets, label))))
+            lines += text_lines(page_text(decode(octets, label)))
         else:
             lines += file_lines(_name_of(part), kind, octets, label, reads, vocabulary, is_made=is_made)
     return lines
+
+
+def _beside(message: Message) -> dict[str, list[str]]:
+    """Return what a redacted message says beside its lines, by where it stands: headers that stay, and markup."""
+    found: dict[str, list[str]] = {}
+    for number, part in enumerate(message.walk()):
+        where = f"part {number}" if number else "the mail"
+        for name, value in part.raw_items():
+            if (low := name.lower()) in _MADE:
+                continue
+            text = header_text(str(value))
+            shown = text.partition(";")[2] if low in _FORM else re.sub(r"\d", "", text) if low == "date" else text
+            found.setdefault(f"{where}, the header {name}", []).append(shown)
+        octets = part.get_payload(decode=True)
+        if isinstance(octets, bytes) and part.get_content_type() == "text/html":
+            source = decode(octets, str(part.get_param("charset", "") or ""))
+            found[f"{where}, in its markup"] = list(hidden_texts(source))
+    return found
 
 
 def _types_of(rule: Rule | None) -> Mapping[str, Type]:
@@ -204,6 +229,7 @@ def _rewrite(message: Message, work: _Work, path: str) -> None:
     _rewrite_headers(message, work, is_mail=not path or message.get("from") is not None)
     content = message.get_payload()
     if isinstance(content, list):
+        message.preamble = message.epilogue = None
         for place, child in enumerate(cast("list[Message]", content), 1):
             _rewrite(child, work, f"{path}.{place}".lstrip("."))
         return
@@ -218,10 +244,11 @@ def _rewrite_headers(message: Message, work: _Work, *, is_mail: bool) -> None:
     made: list[tuple[str, str]] = []
     for name, value in message.raw_items():
         low, written = name.lower(), str(value)
-        if low == "date" and work.files.disguise.shift:
-            moment = read_mail(f"Date: {written}\r\n\r\n".encode("utf-8", "replace")).date
-            written = format_datetime(moment + work.files.disguise.shift) if moment else written
-        elif low in ("content-type", "content-disposition"):
+        if low == "date":
+            written = _moved(written.partition("(")[0].strip(), work.files.disguise)
+        elif low == "content-id":
+            written = f"<{work.files.disguise.content_id(header_text(written).strip().strip('<>'))}>"
+        elif low in _FORM:
             written = _FILENAME.sub(lambda found: found[1] + _file_name(found[2], work), written)
         elif low == "subject" or low in work.keeps_headers:
             written = _encoded(work.files.disguise.text(header_text(written)))
@@ -234,6 +261,11 @@ def _rewrite_headers(message: Message, work: _Work, *, is_mail: bool) -> None:
         del message[name]
     for name, value in made:
         message.set_raw(name, value)
+
+
+def _moved(date: str, disguise: Disguise) -> str:
+    moment = read_mail(f"Date: {date}\r\n\r\n".encode("utf-8", "replace")).date if disguise.shift else None
+    return format_datetime(moment + disguise.shift) if moment else date
 
 
 def _file_name(written: str, work: _Work) -> str:
@@ -274,7 +306,13 @@ def _rewrite_page(message: Message, work: _Work, path: str) -> None:
     if codec is None:
         raise _unwritable(path)
     mark, encoding = codec
-    _put(message, mark + _html(text, work.files.disguise).encode(encoding, "xmlcharrefreplace"))
+    made = redact_page(text, work.files.disguise, work.known)
+    try:
+        if parted(text, made, work.files.disguise):
+            work.parted.append(f"part {path}")
+    except Unreadable as error:
+        raise NotRedacted(f"part {path}: {error}") from error
+    _put(message, mark + made.encode(encoding, "xmlcharrefreplace"))
 
 
 def _rewrite_file(message: Message, work: _Work, path: str) -> None:
@@ -311,35 +349,6 @@ def _put(message: Message, octets: bytes) -> None:
         message.set_payload(octets.decode("ascii", "surrogateescape"))
     if encoding:
         message["Content-Transfer-Encoding"] = encoding
-
-
-def _html(source: str, disguise: Disguise) -> str:
-    """Return a page redacted: its text, its links, what pictures are called; markup and styles stay."""
-    pieces = _MARKUP.split(source)
-    return "".join(
-        _markup(piece, disguise) if place % 2 else _words(piece, disguise) for place, piece in enumerate(pieces)
-    )
-
-
-def _markup(tag: str, disguise: Disguise) -> str:
-    if tag.lower().startswith(("<style", "<script")):
-        return tag
-    if tag.startswith("<!--"):
-        return disguise.text(tag)
-    return _LINK.sub(lambda found: _link(found, disguise), tag)
-
-
-def _link(found: re.Match[str], disguise: Disguise) -> str:
-    text = html.unescape(found[0])
-    if text.lower().startswith("mailto:"):
-        return html.escape("mailto:" + disguise.text(text[7:].partition("?")[0]))
-    return html.escape(disguise.text(text)) if found[1] else disguise.text(found[0])
-
-
-def _words(text: str, disguise: Disguise) -> str:
-    plain = html.unescape(text)
-    made = disguise.text(plain)
-    return text if made == plain else html.escape(made, quote=False) if "&" in text else made
 
 
 def _octets(message: Message) -> bytes:

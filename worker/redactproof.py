@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from parsers import Reading
@@ -100,13 +100,20 @@ def _captures_differ(
         yield f"line {min(moved)} would be accounted for otherwise: see what the rule says of it (ignore_lines)"
 
 
-def leaks(before: Sequence[Line], after: Sequence[Line], disguise: Disguise) -> Iterator[str]:
-    """Yield where something that was replaced elsewhere still stands."""
-    seen = "\n".join(line.text for line in after).casefold()
-    tokens = {token.casefold() for line in before for token in disguise.replaced(line.text) if len(token) >= _MIN_LEAK}
-    left = sorted(token for token in tokens if re.search(rf"(?<!\w){re.escape(token)}(?!\w)", seen))
-    if left:
-        yield f"{len(left)} names or values that were replaced still stand somewhere: take them out by hand"
+def replaced_in(lines: Sequence[Line], disguise: Disguise) -> frozenset[str]:
+    """Return what is replaced in a mail, with case folded; a short number, which may stand by chance, is not in it."""
+    tokens = {token.casefold() for line in lines for token in disguise.replaced(line.text)}
+    return frozenset(token for token in tokens if len(token) >= _MIN_LEAK or token.isalpha())
+
+
+def leaks(replaced: Collection[str], texts: Mapping[str, Iterable[str]]) -> Iterator[str]:
+    """Yield where something that was replaced elsewhere still stands. ``texts``: all of the result, by where it is."""
+    long = [token for token in replaced if len(token) >= _MIN_LEAK]
+    for where, held in texts.items():
+        seen = "\n".join(held).casefold()
+        left = [token for token in long if token in seen and re.search(rf"(?<!\w){re.escape(token)}(?!\w)", seen)]
+        if left:
+            yield f"{where}: {len(left)} names or values that were replaced still stand there: take them out by hand"
 
 
 def unsure_lines(mail: Mail, reading: Reading, vocabulary: Vocabulary) -> Iterator[tuple[int, str]]:

@@ -206,6 +206,74 @@ def test_what_would_be_read_otherwise_is_refused() -> None:
     assert "2045" not in str(refused.value)
 
 
+PAGE = """<table summary="Jane Smith"><tr><td>Unit</td><td data-u="B204" data-n='Jane Smith'>B204</td></tr>
+<tr><td>Tenant</td><td>Jane Smith</td></tr><tr><td>Tenant ID</td><td>T-5001</td></tr>
+<tr><td>Move-In Date</td><td>05/01/2026</td></tr></table>
+<!-- for Jane Smith --><style>#Jane { width: 90% } .T-5001 { color: red }</style><script>var n = "Jane Smith"</script>
+<i id="Jane" class="T-5001">x</i><a name="Jane Smith" href=/tenants/Smith>j</a><input type=hidden value="Jane Smith">
+<img alt='Jane &gt; Smith' src="cid:jane.smith@pms" title=Smith><p title="5 > 4 Jane">y</p>
+"""
+
+
+def _page(page: str, text: str = "") -> bytes:
+    plain = f"--b\r\nContent-Type: text/plain\r\n\r\n{text}\r\n" if text else ""
+    return (
+        "From: noreply@sitelink.com\r\nSubject: Move In Notification\r\nMIME-Version: 1.0\r\n"
+        "Date: Fri, 01 May 2026 09:30:00 -0500 (Jane)\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n"
+        f"For Jane Smith\r\n{plain}--b\r\nContent-Type: text/html\r\nContent-ID: <jane.smith@pms>\r\n"
+        f"Content-Transfer-Encoding: base64\r\n\r\n{base64.encodebytes(page.encode()).decode()}--b--\r\nSmith\r\n"
+    ).encode()
+
+
+def test_markup_holds_nothing_that_the_text_does_not() -> None:
+    """What is replaced in the text is left in no attribute, however it is quoted, in no comment, style, script."""
+    made = redact(_page(PAGE), RULES, BOX)
+    for held in ("Jane", "Smith", "B204", "T-5001"):
+        assert not any(held.casefold().encode() in octets.lower() for octets in contents(made.raw)), held
+    page = read_mail(made.raw).parts[-1].octets.decode()
+    tenant = parse_mail(made.raw, RULES, mailbox=BOX).events[0].body["pms_tenant_id"]
+    assert f'class="{tenant}"' in page
+    assert f".{tenant} {{ color: red }}" in page
+    assert "width: 90%" in page
+    content_id = re.search(r"cid:([^\"]+)", page)
+    assert content_id is not None
+    assert f"<{content_id[1]}>".encode() in made.raw
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("<i id", "<smith>s</smith><i id", "part 1, in its markup: 1 names or values"),
+        ("<i id", '<i class="x" jane=1 id', ""),
+        (">T-5001<", ">T-<b>5001</b><", "part 1: markup parts a value"),
+    ],
+)
+def test_what_cannot_be_taken_out_of_markup_is_refused(before: str, after: str, says: str) -> None:
+    """The part is named, and what is left there is not; an attribute that nobody needs is no reason to refuse."""
+    raw = _page(PAGE.replace(before, after))
+    if not says:
+        assert b"jane" not in redact(raw, RULES, BOX).raw.lower()
+        return
+    with pytest.raises(NotRedacted) as refused:
+        redact(raw, RULES, BOX)
+    assert says in str(refused.value)
+    assert "smith" not in str(refused.value).lower()
+
+
+def test_one_value_does_not_become_two() -> None:
+    """A page that is not read, where markup parts a value of the text that is, is a reason to refuse."""
+    text = "Unit: B204\nTenant: Jane Smith\nTenant ID: T-5001\nMove-In Date: 05/01/2026\n"
+    assert redact(_page(PAGE, text), RULES, BOX).raw
+    with pytest.raises(NotRedacted, match="part 2: markup parts a value"):
+        redact(_page(PAGE.replace(">T-5001<", ">T-<b>5001</b><"), text), RULES, BOX)
+
+
+def test_a_header_that_stays_is_searched() -> None:
+    """A boundary, or a parameter that is written in pieces, which names somebody is told with its header."""
+    with pytest.raises(NotRedacted, match=r"part 1, the header Content-Type: 1 names or values"):
+        redact(_page(PAGE).replace(b"text/html", b'text/html; x-for="Smith"'), RULES, BOX)
+
+
 def test_an_attached_file_is_redacted_or_emptied() -> None:
     """A table goes on with other values; a file that is no text loses its content, and is named."""
     raw = (
