@@ -146,9 +146,12 @@ def inbound_mail(rules: "RuleSet", gatepost_mailbox: "Mailbox") -> Callable[...,
         to: str | None = None,
         date: dt.datetime = _USUAL_DATE,
         headers: Mapping[str, str] = _NO_HEADERS,
-        attachments: Mapping[str, bytes] = _NO_FILES,
+        attachments: Mapping[str, bytes | str] = _NO_FILES,
     ) -> bytes:
-        """``sender`` None: one of whom a pack says that it may speak for it. ``attachments``: contents by file name."""
+        """``sender`` None: one of whom a pack says that it may speak for it.
+
+        ``attachments``: contents by file name; a text is written in UTF-8.
+        """
         from email.message import EmailMessage
         from email.policy import SMTP
         from email.utils import format_datetime
@@ -171,7 +174,8 @@ def inbound_mail(rules: "RuleSet", gatepost_mailbox: "Mailbox") -> Callable[...,
                 mail.add_alternative(html, subtype="html")
         for name, content in attachments.items():
             kind, _, subkind = (guess_type(name)[0] or "application/octet-stream").partition("/")
-            mail.add_attachment(content, maintype=kind, subtype=subkind, filename=name)
+            octets = content.encode() if isinstance(content, str) else content
+            mail.add_attachment(octets, maintype=kind, subtype=subkind, filename=name)
         for number, part in enumerate(part for part in mail.walk() if part.is_multipart()):
             part.set_boundary(f"=_gatepost_{number}")
         return mail.as_bytes()

@@ -13,6 +13,7 @@ from tests.rigs import wheel
 OWN_TESTS = """\
 import datetime as dt
 import pytest
+from parsers import read_mail
 
 LET = dict(subject="Unit let: C12", text="Unit: C12\\nCustomer: H-204\\nFrom: 2026-05-01\\n")
 
@@ -26,6 +27,18 @@ def test_a_mail_is_written_and_read(inbound_mail, assert_events):
     html = inbound_mail(subject="Unit let: C12", text="see the HTML", html=page, attachments=files)
     assert_events(html, {"kind": "move_in", "unit": "C12"})
     assert_events(inbound_mail(subject="Hello", text="x"), outcome="unmatched")
+
+
+def test_an_attached_text_is_written_in_utf_8(inbound_mail):
+    table = "Unit,Tenant\\r\\nC12,Zo\u00eb\\r\\n"
+    mails = [
+        inbound_mail(subject="List", text="x", attachments={name: content})
+        for name in ("units.csv", "units.dat")
+        for content in (table, table.encode())
+    ]
+    assert mails[0] == mails[1]
+    assert mails[2] == mails[3]
+    assert read_mail(mails[0]).parts[-1].octets == table.encode()
 
 
 def test_what_differs_is_told(inbound_mail, assert_events):
@@ -87,7 +100,7 @@ def test_mails_are_written_read_and_replayed(project: Path, run_pytest: Pytest) 
     (project / "days" / "b.eml").write_bytes(MAIL)
     done = run_pytest("test_own.py")
     assert done.returncode == 0, done.stdout
-    assert "4 passed" in done.stdout
+    assert "5 passed" in done.stdout
 
 
 def test_a_mail_takes_its_path_through_a_real_receiver(project: Path, run_pytest: Pytest) -> None:
