@@ -32,7 +32,7 @@ def rules_new(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Draft a rule from SAMPLES: captured mails of one kind, two or more.
+    """Draft a rule from SAMPLES: captured mails of one kind, one or more, better two.
 
     Without --out the draft is printed. With it rule, fixtures and expectations are written there.
     """
