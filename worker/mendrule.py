@@ -8,13 +8,18 @@ Errors:
 
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from parsers import Outcome, Reading, RuleSet
-from parsers.rule import From, Rule
+from parsers.errors import Invalid
+from parsers.rule import Field, From, Pack, Rule, Type
+from parsers.text import CELL
+from parsers.values import to_value
 from parsers.yamltree import Items, Node, Scalar, Table, read_yaml
 
+_NO_LABELS: Final[Mapping[str, str]] = {}
 _KEY: Final = re.compile(r"labels:[ \t]*(?:#.*)?$", re.MULTILINE)
 
 
@@ -34,8 +39,10 @@ def rule_of(reading: Reading, rules: RuleSet) -> Rule:
     return next(rule for rule in rules.packs[pack].rules if rule.id == rule_id)
 
 
-def proposed(reading: Reading, rule: Rule, named: Mapping[str, str]) -> dict[str, str]:
-    """Return by field the label to add: what is named, else the nearest one that the mail has.
+def proposed(
+    reading: Reading, rule: Rule, named: Mapping[str, str], by_value: Mapping[str, str] = _NO_LABELS
+) -> dict[str, str]:
+    """Return by field the label to add: what is named, else the nearest one that the mail has, else ``by_value``.
 
     Raises:
         NotMended: no field lacks a value and has a label that is near.
@@ -44,16 +51,58 @@ def proposed(reading: Reading, rule: Rule, named: Mapping[str, str]) -> dict[str
     for name in named:
         if name not in fields:
             raise NotMended(f"{rule.name} has no field `{name}`; it has {', '.join(fields)}")
-    found = {**reading.trace.get("nearest", {}), **named}
+    found = {**by_value, **reading.trace.get("nearest", {}), **named}
     if not found:
         raise NotMended(
-            f"no label of the mail is near to one of {rule.name}; `gatepost explain` shows its lines: "
+            f"no label of the mail is near to one of {rule.name}, nor is there just one whose value reads as what is "
+            "missing; `gatepost explain` shows its lines: "
             "say which it is, as --label FIELD=LABEL"
         )
     for name in found:
         if not labels_of(rule, name):
             raise NotMended(f"the field `{name}` of {rule.name} is not read from a label: mend the rule by hand")
     return found
+
+
+def told_by_value(reading: Reading, rule: Rule, pack: Pack, named: Collection[str]) -> dict[str, str]:
+    """Return by field the one label that nothing reads and whose value reads as the type of the field.
+
+    Of fields that are missing, are not ``named`` and have no label that is near. A field without a type reads
+    everything, so that none is told; neither is a label that two fields could have.
+    """
+    taken = set(reading.trace.get("nearest", {}).values())
+    captured = {one["field"] for one in reading.trace.get("captures", ())}
+    missing = [
+        one
+        for one in rule.all_fields
+        if one.type not in (Type.TEXT, Type.LIST)
+        and one.name not in captured.union(named, reading.trace.get("nearest", {}))
+        and not one.optional
+        and one.default is None
+        and labels_of(rule, one.name)
+    ]
+    free = [(label, value) for label, value in _unread_labels(reading) if label not in taken]
+    could = {one.name: [label for label, value in free if _reads(one, value, pack, rule)] for one in missing}
+    wanted = Counter(label for labels in could.values() for label in labels)
+    return {name: labels[0] for name, labels in could.items() if len(labels) == 1 and wanted[labels[0]] == 1}
+
+
+def _unread_labels(reading: Reading) -> Iterator[tuple[str, str]]:
+    """Yield the labels, with their values, of the lines that nothing accounts for."""
+    text = reading.trace.get("text", ())
+    for line in (text[number - 1] for number in reading.trace.get("unaccounted", ()) if number <= len(text)):
+        cells = line.split(CELL)
+        head, sign, rest = cells[0].partition(":")
+        label, value = (head, rest.strip()) if len(cells) == 1 else (cells[0].rstrip(": "), cells[1].strip())
+        if label.strip() and value and (sign or len(cells) == 2) and len(cells) <= 2:
+            yield label.strip(), value
+
+
+def _reads(field: Field, value: str, pack: Pack, rule: Rule) -> bool:
+    try:
+        return to_value(field, value, pack, rule) is not None
+    except Invalid:
+        return False
 
 
 def labels_of(rule: Rule, field: str) -> tuple[str, ...]:

@@ -103,11 +103,7 @@ def test_a_shipped_pack_is_extended_in_a_folder_of_ones_own(site: Path) -> None:
 
 def test_ones_own_rule_is_edited(site: Path) -> None:
     """A pack of one's own gets the label in its own text; a label that is not near is named by hand."""
-    (site / "own" / "pier.yaml").write_text(PACK, "utf-8")
-    config = (site / "gatepost.toml").read_text("utf-8")
-    (site / "gatepost.toml").write_text(
-        config.replace(f'"{ROOT / "rules"}", ', "").replace("sitelink", "pier"), "utf-8"
-    )
+    _own_pier(site)
     raw = (site / "good.eml").read_bytes().replace(b"Unit:", b"Storage Space:")
     (site / "far.eml").write_bytes(raw)
     lost = run("rules", "fix", "far.eml", cwd=site)
@@ -115,6 +111,34 @@ def test_ones_own_rule_is_edited(site: Path) -> None:
     done = run("rules", "fix", "far.eml", "--label", "unit=Storage Space", "--go", cwd=site)
     assert done.returncode == 0, done.stderr
     assert '{label: [Unit, "Storage Space"]}   # the unit' in (site / "own" / "pier.yaml").read_text("utf-8")
+
+
+def _own_pier(site: Path) -> None:
+    (site / "own" / "pier.yaml").write_text(PACK, "utf-8")
+    config = (site / "gatepost.toml").read_text("utf-8")
+    (site / "gatepost.toml").write_text(
+        config.replace(f'"{ROOT / "rules"}", ', "").replace("sitelink", "pier"), "utf-8"
+    )
+
+
+def test_a_label_of_another_wording_is_proposed_by_its_value(site: Path) -> None:
+    """The one unread label with a date is proposed for a missing date, and said to be; of two neither is."""
+    _own_pier(site)
+    raw = (
+        b"From: noreply@sitelink.com\r\nSubject: Move In\r\nDate: Fri, 01 May 2026 09:30:00 -0500\r\n\r\n"
+        b"Unit: B204\r\nTenant ID: 5001\r\nRental begins: 05/01/2026\r\nManager: Ann\r\n"
+    )
+    (site / "far.eml").write_bytes(raw)
+    done = run("rules", "fix", "far.eml", cwd=site)
+    assert done.returncode == 0, done.stderr
+    assert b"`Rental begins` is proposed for `moved_in` by its value, not its wording" in done.stdout
+    told = json.loads(run("rules", "fix", "far.eml", "--json", cwd=site).stdout)
+    assert (told["labels"], told["by_value"]) == ({"moved_in": "Rental begins"}, ["moved_in"])
+    (site / "two.eml").write_bytes(raw + b"Paid until: 05/31/2026\r\n")
+    lost = run("rules", "fix", "two.eml", cwd=site)
+    assert (lost.returncode, b"nor is there just one" in lost.stderr) == (1, True), lost.stderr
+    named = run("rules", "fix", "two.eml", "--label", "moved_in=Rental begins", cwd=site)
+    assert (named.returncode, b"by its value" in named.stdout) == (0, False), named.stderr
 
 
 def test_without_a_folder_of_ones_own_it_says_so(site: Path) -> None:

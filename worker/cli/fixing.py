@@ -13,7 +13,7 @@ from worker.cli.common import NOT_DONE, command, open_runtime, print_json, read_
 from worker.cli.rulesets import compare, print_report
 from worker.configuration import read_rule_files
 from worker.fixtures import SHIPPED_RULES, find_fixtures, fixture_mailbox, folders_beside, read_fixture
-from worker.mendrule import NotMended, labels_of, overlay, proposed, rule_of, with_label, with_overlaid
+from worker.mendrule import NotMended, labels_of, overlay, proposed, rule_of, told_by_value, with_label, with_overlaid
 from worker.settings import Settings
 
 SINCE = dt.timedelta(days=90)
@@ -40,8 +40,9 @@ def rules_fix(
     raw, box = _mail_of(settings, stored, what, before)
     reading = parse_mail(raw, before, mailbox=box)
     rule = rule_of(reading, before)
-    labels = proposed(reading, rule, dict(_pair(one) for one in named))
-    pack = before.packs[rule.pack]
+    pack, given = before.packs[rule.pack], dict(_pair(one) for one in named)
+    by_value = told_by_value(reading, rule, pack, given)
+    labels = proposed(reading, rule, given, by_value)
     files = {Path(file).resolve(): file for file in texts}
     if Path(pack.file).resolve().is_relative_to(SHIPPED_RULES):
         told = {labels_of(rule, field)[0]: label for field, label in labels.items()}
@@ -67,9 +68,12 @@ def rules_fix(
     if as_json:
         tested = report.to_json() if report else None
         found = {"labels": labels, "diff": diff, "outcome": now.outcome, "fixtures": changed, "backtest": tested}
+        found["by_value"] = list(by_value)
         print_json({"done": go, "file": file, **found})
     else:
         click.echo(diff, nl=False)
+        for field, label in by_value.items():
+            click.echo(f"`{label}` is proposed for `{field}` by its value, not its wording: look whether it means that")
         click.echo(f"this mail: {reading.outcome}, then {now.outcome}" + (f": {now.reason}" if now.reason else ""))
         for path in changed:
             click.echo(f"fixture read otherwise: {path}")
