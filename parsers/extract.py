@@ -293,7 +293,7 @@ class Extraction:
                     self._cut(
                         field, one, f"may go on in line {number} (if that says nothing, name it in `ignore_lines`)"
                     )
-            if goes_on(one.raw, field.split):
+            if one.raw[-1].isalpha() and goes_on(one.raw, field.split):  # signs are seen when it is parted
                 self._cut(field, one, "ends with what parts its items, so that one is left out")
 
     def _cut(self, field: Field, found: Capture, why: str) -> NoReturn:
