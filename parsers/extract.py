@@ -10,6 +10,7 @@ from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
+from parsers.below import fields_of_ids, is_like_an_id, is_prose
 from parsers.convert import Value
 from parsers.emphasis import without_emphasis
 from parsers.errors import Incomplete, Invalid, nearest
@@ -325,11 +326,38 @@ class Extraction:
         found = [one for source in field.sources for one in self._look(field.name, source)]
         if field.nth is None and not self._stacked and any(one.raw != "" for one in found):
             found += self._below(field)
+        elif self._stacked:
+            found = [one for one in found if one.line == one.label_line or self._is_value_below(field, one)]
         if region is not None:
             found = [one for one in found if one.line in region and one.label_line in region]
         if field.nth is not None:
             found = sorted(found, key=lambda one: (one.label_line, one.start))[field.nth - 1 : field.nth]
         return [one for one in found if one.raw != ""]
+
+    def _is_value_below(self, field: Field, found: Capture) -> bool:
+        """Say whether what stands below a label is its value; raise Incomplete for an id of which it is not certain.
+
+        A mail that sets several labels above their values shows that it is written so; one label alone does not.
+        """
+        if found.raw == "" or field.type not in (Type.TEXT, Type.LIST) or field.pattern is not None:
+            return True  # what it is converted to says whether it is a value
+        is_id = field.name in fields_of_ids(self._rule)
+        if is_prose(found.raw):
+            return self._is_stack and not is_id
+        if is_id and not self._is_stack and not is_like_an_id(found.raw):
+            raise Incomplete(
+                f"{self._rule.name}: the label `{found.label}` (line {found.label_line}) of the field `{field.name}` "
+                f"is empty, and whether line {found.line} is its value is not certain: read the mail and enter the "
+                f"event by hand, or give the field a `pattern` ({self._rule.file}:{field.line})",
+                (field.name,),
+            )
+        return True
+
+    @cached_property
+    def _is_stack(self) -> bool:
+        """Whether several labels of the rule have a value below them."""
+        stacked = {one.line for field in self._fields for one in self._labels.of(labels_of(field)) if one.below}
+        return len(stacked) > 1
 
     def _below(self, field: Field) -> Iterator[Capture]:
         """Yield what stands below the labels of a field that have nothing beside them.
