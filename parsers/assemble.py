@@ -15,11 +15,13 @@ from parsers.extract import Values
 from parsers.identity import canonical_text, identity_of, minute_of
 from parsers.mail import Mail
 from parsers.mailbox import Mailbox
+from parsers.placeholders import is_placeholder
 from parsers.rows import Part
 from parsers.rule import EventSpec, FieldValue, Literal, Rule, ValueSpec, Words
 from parsers.template import Unfilled, template
 
 MAX_UNIT: Final = 64
+_IDS: Final = ("pms_tenant_id", "ledger_id")
 _CLEARABLE: Final = ("paid_through_date", "pms_status_raw")
 
 
@@ -179,6 +181,7 @@ class Assembly:
         value = self._value(spec)[1]
         if not value:
             raise Incomplete(f"{self._rule.name}: the mail names no {name}, and no unit", (name,))
+        self._check_named(name, value)
         return value
 
     def _place_of(self, spec: EventSpec, tenancy: Mapping[str, str], on: dt.date) -> _Place:
@@ -256,6 +259,8 @@ class Assembly:
                 continue
             if value is None and name not in _CLEARABLE:
                 self._invalid(f"`{name}` cannot be cleared", name)
+            if name in _IDS:
+                self._check_named(name, value)
             if isinstance(value, dt.datetime):
                 value = self._mailbox.local(value).date()
             if value is None or isinstance(value, str | bool | Decimal):
@@ -266,7 +271,10 @@ class Assembly:
 
     def _expect(self, spec: EventSpec, place: _Place) -> Mapping[str, str]:
         found = [(name, self._value(one, place)) for name, one in spec.expect]
-        return {name: str(value) for name, (stated, value) in found if stated and value is not None}
+        told = {name: str(value) for name, (stated, value) in found if stated and value is not None}
+        for name, value in told.items():
+            self._check_named(name, value)
+        return told
 
     def _stated_date(self, spec: EventSpec) -> dt.date | None:
         source = spec.on if spec.kind is Kind.MOVE_OUT else dict(spec.values).get("move_in_date")
@@ -279,6 +287,7 @@ class Assembly:
         unit = self._value(spec.unit)[1] if spec.unit else None
         if not isinstance(unit, str) or not unit:
             raise Incomplete(f"{self._rule.name}: the mail names no unit{self._where()}", ("unit",))
+        self._check_named("unit", unit)
         if len(unit) > MAX_UNIT or "?" in unit or "\\" in unit or not unit.isprintable() or "\ufffd" in unit:
             self._invalid(
                 f"the unit is longer than {MAX_UNIT} characters or holds a character that no unit has", "unit"
@@ -286,6 +295,15 @@ class Assembly:
         if any(segment in (".", "..") for segment in unit.split("/")):
             self._invalid("the unit holds a path segment of dots", "unit")
         return unit
+
+    def _check_named(self, name: str, value: Value) -> None:
+        """Raise Incomplete for what stands in place of a name that the PMS does not have."""
+        if isinstance(value, str) and is_placeholder(value):
+            raise Incomplete(
+                f"{self._rule.name}: what stands for `{name}`{self._where()} is a placeholder and names nothing: read "
+                "the mail and enter the event by hand, or ask for a corrected mail",
+                (name,),
+            )
 
     def _by_template(self, unit: str) -> str:
         """Return the id that the mailbox's template gives a unit."""

@@ -17,15 +17,13 @@ from parsers.errors import Incomplete, Invalid, nearest
 from parsers.files import json_value
 from parsers.lists import continues, goes_on
 from parsers.mail import Mail
+from parsers.placeholders import is_merge_field
 from parsers.rule import Field, From, Rule, Source, Type
 from parsers.text import CELL, Line, label_key, label_keys, normal
 
 Values: TypeAlias = Mapping[str, Value]
 Block: TypeAlias = Mapping[str, Any]
 
-_MERGE_FIELD = re.compile(r"\{[^{}>]*>[^{}]*\}|^[A-Z]+(?:_[A-Z]+)+$")
-_MERGE_MARKS = (("[[", "]]"), ("{{", "}}"), ("{%", "%}"))
-"""What stands around a merge field; no pattern, which would look for the end from each mark of a long line anew."""
 _SECOND_LABEL = re.compile(r"[\s|,;][^\W\d_][\w#./()' -]{0,40}:\s")
 """What stands in a value behind which a line break was lost."""
 _MAX_LABEL = 60
@@ -138,12 +136,6 @@ class Labels:
                 start = _start_in(line, cells, value, start)
                 self._seen[label_key(head)].append((number, head, value, start, under))
             offset += len(cell) + len(CELL)
-
-
-def _is_merge_field(text: str) -> bool:
-    if not ("{" in text or "_" in text or "[" in text):
-        return False
-    return any(end in text.partition(mark)[2] for mark, end in _MERGE_MARKS) or _MERGE_FIELD.search(text) is not None
 
 
 def _is_label(key: str) -> bool:
@@ -441,7 +433,7 @@ class Extraction:
 
 def check_merge_field(rule: Rule, field: str, raw: Any, where: str = "") -> None:
     """Raise Incomplete for a merge field that the sender's system did not fill."""
-    if isinstance(raw, str) and _is_merge_field(raw):
+    if isinstance(raw, str) and is_merge_field(raw):
         raise Incomplete(
             f"{rule.name}: the field `{field}`{where} holds an unresolved merge field: "
             "the sender's template is broken, ask for a corrected mail",
