@@ -4,10 +4,8 @@ Tables stay rows of cells, blocks, list items and ``<br>`` become lines, what a 
 The parser is lexbor: what `parsers.bounds` refuses is never given to it.
 """
 
-import re
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import lru_cache
 from itertools import repeat
 from typing import Any, Final, NamedTuple, cast
 
@@ -16,13 +14,13 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from parsers.bounds import check_bounds
 from parsers.errors import Unreadable
 from parsers.forward import MAX_HEAD, STEMS
+from parsers.hiding import find_hidden
 from parsers.pattern import PatternSet
 from parsers.preformatted import MARK, TAGS, find_preformatted, split_lines
 from parsers.quoted import QUOTED, find_quoted
 from parsers.text import CELL, Line, line_of, normal, normal_marked, plain_lines, without_history
 
 MAX_DROPPED: Final = 2000
-_MAX_KEPT_STYLE: Final = 500
 
 _TEXT, _BLOCK, _GAP, _BREAK, _SECTION, _ROW, _CELL, _HEADING, _UNSEEN, _COMMENT = range(10)
 """What becomes of a node; of one that has no such kind, only what is in it counts. A gap is a block between blanks."""
@@ -39,7 +37,7 @@ _TAGS: Final = {
     _HEADING: ("th",),
     _UNSEEN: (
         "head", "style", "script", "title", "noscript", "template", "svg", "math", "object", "iframe", "textarea",
-        "select", "button",
+        "select", "button", "dialog", "datalist", "s", "strike", "del",
     ),
 }  # fmt: skip
 
@@ -56,17 +54,9 @@ _KINDS = _kinds()
 _ID = {kind: tag_id for tag_id, kind in _KINDS.items()}
 _TEXT_ID, _ROW_ID, _CELL_ID, _HEADING_ID = _ID[_TEXT], _ID[_ROW], _ID[_CELL], _ID[_HEADING]
 
-_MARKS = PatternSet([r"quote|moz-|divrplyfwdmsg|appendonsend|hidden[\s/=>]", "<script", STEMS, MARK])
+_MARKS = PatternSet([r"quote|moz-|divrplyfwdmsg|appendonsend|hidden[\s/=>]", "<script", STEMS, MARK, "<style"])
 """What stands in every text that `QUOTED` (place 0) or `_LD_JSON` (1) finds anything in, or that holds the line that
-begins a forward (2), or preformatted text (3): it spares most the search."""
-_HIDDEN_STYLE = re.compile(
-    r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|mso-hide\s*:\s*all"
-    r"|opacity\s*:\s*+0?\.?0*%?\s*(?:;|!|$)|font-size\s*:\s*+[01]?(?:\.\d+)?(?:px|pt|em|rem|%)?\s*(?:;|!|$)"
-    r"|max-height\s*:\s*+[01]?(?:px|pt)?\s*(?:;|!|$)|max-width\s*:\s*+[01]?(?:px|pt)?\s*(?:;|!|$)"
-    r"|text-indent\s*:\s*-\d{3,}|(?:left|top)\s*:\s*-\d{3,})",
-    re.IGNORECASE,
-)
-_COLOUR = re.compile(r"(?:^|;)\s*(color|background(?:-color)?)\s*:\s*(#[0-9a-f]{3,8}|[a-z]+)", re.IGNORECASE)
+begins a forward (2), or preformatted text (3) or a style sheet (4): it spares most the search."""
 _LD_JSON = 'script[type="application/ld+json" i]'
 
 
@@ -98,7 +88,7 @@ def read_html(html: str, *, is_forward: bool = False) -> HtmlText:
     if 0 in marks:
         _drop(find_quoted(tree, lambda node: _opening(node, texts)) if whole else tree.css(QUOTED))
     blocks = [node.text() for node in tree.css(_LD_JSON)] if 1 in marks else []
-    _drop(_hidden(tree))
+    _drop(find_hidden(tree, has_sheets=4 in marks, tags=html.count("<")))
     page = _Page(texts)
     page.children(body)
     page.end_line()
@@ -115,14 +105,6 @@ def _opening(node: LexborNode, preformatted: dict[int, bool]) -> list[Line]:
     return page.lines
 
 
-def _hidden(tree: LexborHTMLParser) -> list[LexborNode]:
-    """Return the elements that their style hides; mails repeat few styles many times, so each is read once."""
-    nodes = tree.css("[style], [bgcolor]")
-    styles = [(has.get("style"), has.get("bgcolor")) for has in [node.attributes for node in nodes]]
-    hiding = {style for style in set(styles) if _hides(style[0] or "", style[1] or "")}
-    return [node for node, style in zip(nodes, styles, strict=True) if style in hiding] if hiding else []
-
-
 def _drop(nodes: list[LexborNode]) -> None:
     if len(nodes) > MAX_DROPPED:
         raise Unreadable(f"an HTML part holds more than {MAX_DROPPED} hidden or quoted elements")
@@ -132,32 +114,6 @@ def _drop(nodes: list[LexborNode]) -> None:
                 child.decompose()
         else:
             node.decompose()
-
-
-def _hides(style: str, bgcolor: str) -> bool:
-    """Return whether a style hides its element; what is said of short ones is kept, since mails repeat them."""
-    read = _is_hidden if len(style) + len(bgcolor) <= _MAX_KEPT_STYLE else _is_hidden.__wrapped__
-    return read(style, bgcolor)
-
-
-@lru_cache(maxsize=1024)
-def _is_hidden(style: str, bgcolor: str) -> bool:
-    if style and _HIDDEN_STYLE.search(style):
-        return True
-    colours = {name.lower().removesuffix("-color"): _colour(value) for name, value in _COLOUR.findall(style)}
-    ground = colours.get("background") or _colour(bgcolor)
-    return bool(ground) and colours.get("color") == ground
-
-
-def _colour(value: str) -> str:
-    value = value.lower()
-    if value == "white":
-        return "#ffffff"
-    if value == "black":
-        return "#000000"
-    if len(value) == 4 and value[0] == "#":
-        return "#" + "".join(digit * 2 for digit in value[1:])
-    return value
 
 
 class _Page:

@@ -111,7 +111,7 @@ def test_red_when_an_empty_value_is_filled_from_the_next_line(
 
 def test_red_when_hidden_text_is_read(cases: tuple[Case, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """A parser that reads what HTML hides is seen."""
-    monkeypatch.setattr(html, "_hidden", lambda tree: [])
+    monkeypatch.setattr(html, "find_hidden", lambda tree, **_: [])
     assert misread_with(cases, "hidden_whole", "line_hidden") > 0
 
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from parsers import html as reader
+from parsers import hiding as reader
 from parsers.bounds import MAX_ATTRIBUTES, MAX_DEPTH, MAX_TAGS
 from parsers.errors import Unreadable
 from parsers.html import read_html
@@ -110,6 +110,26 @@ def test_layout_cells_do_not_lend_values() -> None:
     assert [line.apart for line in page.lines] == [True] * 4
 
 
+_HIDING = [
+    "height:0;overflow:hidden",
+    "max-height:0;overflow:hidden",
+    "width:0;height:0;overflow:hidden",
+    "color:transparent",
+    "color:rgba(0,0,0,0)",
+    "color: rgb(0 0 0 / 0%)",
+    "color:#11223300",
+    "clip-path:inset(100%)",
+    "position:absolute;clip:rect(0,0,0,0)",
+    "clip: rect(1px 1px 1px 1px); position: absolute",
+    "transform:scale(0)",
+    "font:0/0 a",
+    "display/**/:none",
+    "opacity:0.01",
+    "opacity:.05",
+    "text-decoration: line-through",
+]
+
+
 @pytest.mark.parametrize(
     "hidden",
     [
@@ -125,6 +145,11 @@ def test_layout_cells_do_not_lend_values() -> None:
         '<span style="mso-hide:all">Unit: A000</span>',
         '<span style="color:#fff;background-color:#FFFFFF">Unit: A000</span>',
         '<table><tr><td bgcolor="#ffffff" style="color:white">Unit: A000</td></tr></table>',
+        *[f"<div style='{style}'>Unit: A000</div>" for style in _HIDING],
+        "<dialog>Unit: A000</dialog>",
+        "<datalist><option>Unit: A000</datalist>",
+        "<p><s>Unit: A000</s> <strike>a</strike><del>b</del>",
+        "<table><tr><td><s>Unit: A000</s></table>",
         "<p hidden>Unit: A000</p>",
         "<!-- Unit: A000 -->",
         "<script>Unit: A000</script>",
@@ -150,12 +175,12 @@ def test_a_hidden_root_hides_all(root: str) -> None:
 
 def test_long_styles_are_read_and_not_kept() -> None:
     """What a style says is remembered for short styles only; a long one hides all the same."""
-    reader._is_hidden.cache_clear()
+    reader.is_hidden.cache_clear()
     pad = "x" * 2000
     assert lines_of(f"a<p style='--a:{pad};display:none'>b</p><p bgcolor={pad} style='color:red'>c</p>") == ["a", "c"]
-    assert reader._is_hidden.cache_info().currsize == 0
+    assert reader.is_hidden.cache_info().currsize == 0
     assert lines_of("a<p style='display:none'>b</p>") == ["a"]
-    assert reader._is_hidden.cache_info().currsize == 1
+    assert reader.is_hidden.cache_info().currsize == 1
 
 
 @pytest.mark.parametrize("name", ["opacity", "font-size", "max-height", "max-width"])
@@ -168,11 +193,88 @@ def test_a_long_blank_in_a_style_is_looked_at_once(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "style", ["font-size:10px", "opacity:0.9", "max-height:100px", "color:#fff;background:#000", "display:block"]
+    "style",
+    [
+        "font-size:10px",
+        "opacity:0.9",
+        "max-height:100px",
+        "color:#fff;background:#000",
+        "display:block",
+        "font-size:1em",
+        "height:0",
+        "height:10px;overflow:hidden",
+        "color:rgb(0,0,0)",
+        "color:rgba(0,0,0,0.9)",
+        "transform:scale(0.9)",
+        "font:12px a",
+        "font:1em a",
+        "clip:rect(0,0,0,0)",
+        "opacity:0.5",
+        "text-decoration:none",
+    ],
 )
 def test_what_a_reader_sees_is_kept(style: str) -> None:
     """Styles that only resemble hiding do not hide."""
     assert lines_of(f'<p style="{style}">Unit: B204</p>') == ["Unit: B204"]
+
+
+@pytest.mark.parametrize(
+    "sheet",
+    [
+        ".h{display:none !important}",
+        "p.x, div.h { color:red; display : none }",
+        "#i{visibility:hidden}",
+        "section{display:none}",
+        ".w .h{max-height:0;overflow:hidden}",
+        ".w>.h{height:0;overflow:hidden}",
+        "@media screen{.h{display:none}}",
+        "@media all { .x{color:red} .h{display:none} }",
+        "@media only screen and (min-width:600px){.h{display:none}}",
+        "@media (unheard-of:1){.h{display:none}}",
+        "<!-- .h{display:/* */none} -->",
+        "@import 'x'; .h{display:none} :::{ } a:hover{display:none}",
+        ".h{display:none} @media (max-width:600px){.h{display:block !important}}",
+        ".h{display:none} .x .h{display:block}",
+        ".w .h{display:none} .h{display:block}",
+        ".h{display:none} @media (unheard-of:1){.h{display:block}}",
+        ".h{color:transparent}",
+        ".h{position:absolute;clip:rect(0 0 0 0)}",
+    ],
+)
+def test_what_a_style_sheet_hides_is_left_out(sheet: str) -> None:
+    """A rule that hides on a wide screen, or where that is not known, hides."""
+    inner = '<section class="h" id=i>Unit: A000</section>'.replace("section", "div" if "div" in sheet else "section")
+    html = f"<style>{sheet}</style><div class=w><p class=v>Unit: B204</p>{inner}</div>"
+    assert lines_of(html) == ["Unit: B204"]
+
+
+@pytest.mark.parametrize(
+    "sheet",
+    [
+        "@media (max-width:600px){.h{display:none !important}}",
+        "@media print{.h{display:none}}",
+        "@media (prefers-color-scheme: dark){.h{display:none}}",
+        ".h{display:none} .h{display:block}",
+        ".h{display:none} .w .h{display:block}",
+        ".h{display:none} @media (min-width:600px){.h{display:table !important}}",
+        ".h:hover{display:none} .h::before{display:none}",
+        ".h[{display:none} .h:{display:none}",
+        ".x{display:none} .h .y{display:none}",
+        ".w{font-size:0} .h{font-size:14px}",
+        ".h{max-width:600px;text-decoration:none;opacity:1;height:auto;overflow:hidden}",
+    ],
+)
+def test_what_a_style_sheet_shows_is_kept(sheet: str) -> None:
+    """Rules for print, narrow and dark screens, states and other elements hide nothing, and stronger rules show."""
+    assert lines_of(f"<style>{sheet}</style><div class=w><p class=h>Unit: B204</p></div>") == ["Unit: B204"]
+
+
+def test_an_inline_style_shows_what_a_sheet_hides() -> None:
+    """The element's own style is stronger than a rule that is not important, and weaker than one that is."""
+    shown = "<p class=h style='display:block'>Unit: B204</p>"
+    assert lines_of(f"<style>.h{{display:none}}</style>{shown}") == ["Unit: B204"]
+    assert lines_of(f"<style>.h{{display:none !important}}</style>{shown}") == []
+    assert lines_of(f"<style media=print>.h{{display:none}}</style>{shown.replace('block', '')}") == ["Unit: B204"]
 
 
 @pytest.mark.parametrize(
@@ -219,6 +321,9 @@ def test_labels_match_whatever_their_dress() -> None:
         "<p x='\"'" + " =a" * 10_000 + ">x",
         "".join(f"<body a{n}>" for n in range(15_000)),
         "<pre>" + "a\n" * 100_000,
+        "<style>" + ".a{display:none}" * 1_000 + "</style>",
+        "<style>.a{display:none} .b{display:block}" * 40 + "</style>" + "<p>x" * 15_000,
+        "<style>" + "a " * 1_000 + "{display:none}</style>",
     ],
 )
 def test_html_bombs_are_refused_before_they_are_parsed(bomb: str) -> None:
