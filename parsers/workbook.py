@@ -23,8 +23,16 @@ from parsers.errors import NotRead
 MAX_CELLS: Final = 300_000
 MAX_ELEMENTS: Final = 1_500_000
 MAX_DEPTH: Final = 100
+MAX_STRING_ELEMENTS: Final = 250_000
+"""Of the texts that cells share: two for each."""
+MAX_STYLE_ELEMENTS: Final = 10_000
+"""Of styles, formatted texts and the list of parts: openpyxl takes about 40 microseconds for each."""
 MAX_SHEETS: Final = 50
 _CONTENT_TYPES: Final = "[Content_Types].xml"
+_STYLES: Final = (
+    _CONTENT_TYPES, "_rels/.rels", "xl/_rels/workbook.xml.rels", "xl/workbook.xml", "xl/styles.xml",
+)  # fmt: skip
+"""The parts that openpyxl makes objects of, one for each element."""
 _OLD: Final = b"\xd0\xcf\x11\xe0"
 """How an old spreadsheet (XLS) begins, and one that is encrypted."""
 _CHUNK: Final = 64 * 1024
@@ -68,25 +76,32 @@ class _Measured:
 def _measured(archive: Archive) -> Mapping[str, _Measured]:
     """Return what each part of a spreadsheet holds, by its name; raise NotRead beyond our bounds."""
     counts = _Counts()
-    return {name: _Meter(counts).measure(archive.read(place)) for place, name in enumerate(archive.names)}
+    return {
+        name: _Meter(counts, is_style=name in _STYLES).measure(archive.read(place))
+        for place, name in enumerate(archive.names)
+    }
 
 
 @dataclass(slots=True, kw_only=True)
 class _Counts:
     elements: int = 0
     cells: int = 0
+    strings: int = 0
+    styles: int = 0
 
 
 class _Meter:
     """Looks through one part of a spreadsheet, element by element."""
 
-    def __init__(self, counts: _Counts) -> None:
+    def __init__(self, counts: _Counts, *, is_style: bool) -> None:
         self._counts = counts
+        self._is_style = is_style
         self._found = _Measured()
         self._depth = 0
         self._row = self._column = 0
         self._kind = ""
         self._is_formula = self._has_value = self._in_value = self._in_sheet = False
+        self._in_string = False
 
     def measure(self, octets: bytes) -> _Measured:
         parser = expat.ParserCreate(namespace_separator=" ")
@@ -110,11 +125,12 @@ class _Meter:
         if self._depth > MAX_DEPTH or self._counts.elements > MAX_ELEMENTS:
             raise NotRead(f"it holds more than {MAX_ELEMENTS} elements, or some that nest more than {MAX_DEPTH} deep")
         tag = name.rpartition(" ")[2]
+        self._count(tag)
         if tag == "sheetData":
             self._in_sheet = True
             self._row = 0
         elif not self._in_sheet:
-            pass
+            self._in_string = self._in_string or tag == "si"
         elif tag == "c":
             self._start_cell(attributes)
         elif tag == "row":
@@ -126,6 +142,19 @@ class _Meter:
         elif tag in ("v", "is"):
             self._in_value = True
             self._check_place()
+
+    def _count(self, tag: str) -> None:
+        """Count what costs more than a cell does; raise NotRead beyond our bounds."""
+        counts = self._counts
+        if tag in ("si", "t"):
+            counts.strings += not self._in_sheet
+        elif self._in_string or self._in_value:
+            counts.styles += 1
+        counts.styles += self._is_style
+        if counts.strings > MAX_STRING_ELEMENTS:
+            raise NotRead(f"its cells share more than {MAX_STRING_ELEMENTS // 2} texts")
+        if counts.styles > MAX_STYLE_ELEMENTS:
+            raise NotRead(f"it has more than {MAX_STYLE_ELEMENTS} styles, formatted texts or parts")
 
     def _start_cell(self, attributes: dict[str, str]) -> None:
         self._counts.cells += 1
@@ -158,6 +187,8 @@ class _Meter:
         tag = name.rpartition(" ")[2]
         if tag == "sheetData":
             self._in_sheet = False
+        elif tag == "si":
+            self._in_string = False
         elif tag in ("v", "is"):
             self._in_value = False
         elif tag == "c" and self._is_formula and not self._has_value and self._kind != "str":

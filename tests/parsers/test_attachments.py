@@ -4,6 +4,7 @@ import codecs
 import csv
 import datetime as dt
 import json
+import time
 import zipfile
 from decimal import Decimal
 from io import BytesIO, StringIO
@@ -19,7 +20,7 @@ from parsers import Mailbox, Outcome, Reading, load_rules_text, parse_mail
 from parsers.archive import MAX_MEMBERS, MAX_UNPACKED
 from parsers.delimited import MAX_COLUMNS, MAX_OCTETS, MAX_ROWS
 from parsers.explain import render
-from parsers.workbook import MAX_CELLS, MAX_ELEMENTS
+from parsers.workbook import MAX_CELLS, MAX_ELEMENTS, MAX_STRING_ELEMENTS, MAX_STYLE_ELEMENTS
 from tests.rigs.sheets import mail_with, rewritten, saved, xlsx, zipped
 
 PACK = """\
@@ -386,6 +387,50 @@ def test_a_balance_that_cannot_be_told(value: Any, words: str) -> None:
     """A formula without a stored value, a date and a fraction of a cent are no amounts."""
     octets = xlsx([["Unit", "Owed"], ["A1", value], ["A2", 5]])
     held(read({"a.xlsx": octets}, "Plain"), Outcome.INVALID, "`owed`", "row 2", words)
+
+
+XF = '<xf numFmtId="N" fontId="0" fillId="0" borderId="0"/>'
+STRINGS = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+
+
+@pytest.mark.parametrize(
+    ("part", "pattern", "repeated", "most"),
+    [
+        ("xl/styles.xml", "</cellXfs>", XF, MAX_STYLE_ELEMENTS),
+        ("xl/workbook.xml", "</sheets>", '<sheet name="SN" sheetId="N" r:id="rId9"/>', MAX_STYLE_ELEMENTS),
+        ("xl/worksheets/sheet1.xml", "</is>", "<r><t>N</t></r>", MAX_STYLE_ELEMENTS),
+    ],
+)
+def test_what_costs_most_of_a_spreadsheet_is_bounded(part: str, pattern: str, repeated: str, most: int) -> None:
+    """Styles, parts and formatted texts have bounds of their own; ordinary files are far below."""
+    book = xlsx([["Unit", "Owed"], ["A1", 5]])
+
+    def swollen_by(count: int) -> bytes:
+        further = "".join([repeated.replace("N", str(pow(7, number, 1_000_003))) for number in range(count)])
+        return rewritten(book, part, pattern, further + pattern)
+
+    octets = swollen_by(most + 1)
+    begun = time.process_time()
+    swollen = read({"a.xlsx": octets}, "Plain")
+    assert time.process_time() - begun < 1
+    held(swollen, Outcome.INVALID, f"more than {most} styles")
+    if part == "xl/styles.xml":
+        assert told(read({"a.xlsx": swollen_by(5000)}, "Plain")) == [("A1", {"balance_due": Decimal("5.00")})]
+
+
+def test_shared_texts_are_bounded() -> None:
+    """A part of nothing but texts, which no cell shows, is refused; one for every cell of a large file is read."""
+    book = xlsx([["Unit", "Owed"], ["A1", 5]])
+    with zipfile.ZipFile(BytesIO(book)) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    for count in (100_000, MAX_STRING_ELEMENTS // 2 + 1):
+        texts = "".join([f"<si><t>{number * 7919}</t></si>" for number in range(count)])
+        swollen = zipped({**parts, "xl/sharedStrings.xml": f'<sst xmlns="{STRINGS}">{texts}</sst>'.encode()})
+        reading = read({"a.xlsx": swollen}, "Plain")
+        if count == 100_000:
+            assert reading.outcome is Outcome.EVENTS, reading.reason
+        else:
+            held(reading, Outcome.INVALID, f"share more than {MAX_STRING_ELEMENTS // 2} texts")
 
 
 def test_a_formula_counts_by_its_stored_value() -> None:
