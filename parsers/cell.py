@@ -46,6 +46,8 @@ CellValue: TypeAlias = str | bool | Number | dt.datetime | Broken
 
 def text_of(value: CellValue) -> str:
     """Return a cell as a text for headings, patterns and traces."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, Number):
         whole = value.amount == value.amount.to_integral_value()
         return f"{value.amount:.0f}" if whole else f"{value.amount:f}"
@@ -53,9 +55,7 @@ def text_of(value: CellValue) -> str:
         return value.text
     if isinstance(value, dt.datetime):
         return value.isoformat(sep=" ") if value.time() != dt.time.min else value.date().isoformat()
-    if isinstance(value, bool):
-        return "TRUE" if value else "FALSE"
-    return value
+    return "TRUE" if value else "FALSE"
 
 
 def raw_of(value: Number | dt.datetime | Broken, kind: Type) -> str | Decimal | dt.datetime:

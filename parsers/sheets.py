@@ -6,12 +6,12 @@ As tables of the readable text, a file is read whole or not at all.
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
-from parsers.blocks import BlockReader, Cell, Row, Table, needed, places_of, words_of
+from parsers.blocks import BlockReader, Cell, Row, Table, needed, words_of
 from parsers.cell import CellValue, text_of
 from parsers.delimited import Grid, GridRow, read_delimited
 from parsers.errors import NotRead, Unreadable
 from parsers.files import File, Files
-from parsers.rule import Attachment, Rule, TableBlock
+from parsers.rule import Attachment, Field, Rule, TableBlock
 from parsers.text import CELL, label_key, normal
 from parsers.workbook import is_workbook, read_workbook
 
@@ -34,7 +34,7 @@ class _Reader(BlockReader):
         file = self._file(files)
         try:
             grids = self._grids(file)
-            grid, header, titles = self._found([_normal(grid) for grid in grids])
+            grid, header, titles = self._found(grids)
             rows = self._rows(grid, header, titles)
         except (NotRead, Unreadable) as error:
             self.invalid(f"{self.named} cannot be read: {error}")
@@ -61,9 +61,19 @@ class _Reader(BlockReader):
 
     # -- the headings --------------------------------------------------------------------------------------------
 
-    def _found(self, grids: Sequence[Grid]) -> tuple[Grid, int, tuple[str, ...]]:
-        """Return the sheet, or the reading by one delimiter, that has the columns; their row; and their headings."""
-        by_header = [(grid, row) for grid in grids if (row := self._header(grid)) is not None]
+    def _found(self, read: Sequence[Grid]) -> tuple[Grid, int, tuple[str, ...]]:
+        """Return the sheet, or the reading by one delimiter, that has the columns; their row; and their headings.
+
+        Texts get their normal form on the way: where one delimiter has the columns, the next ones cost nothing.
+        """
+        grids: list[Grid] = []
+        by_header: list[tuple[Grid, GridRow]] = []
+        for grid in map(_normal, read):
+            grids.append(grid)
+            if (row := self._header(grid)) is not None:
+                by_header.append((grid, row))
+                if not grid.sheet:
+                    break
         if by_header:
             if by_header[0][0].sheet and len(by_header) > 1:
                 self.invalid(f"{self.named} has {len(by_header)} sheets with these columns: name one by `sheet`")
@@ -88,10 +98,10 @@ class _Reader(BlockReader):
         """
         if self._attachment.header_row is not None:
             return next((row for row in grid.rows if row.number == self._attachment.header_row), None)
-        wanted = needed(self.block)
-        if not self._attachment.has_header or not wanted:
+        wanted = _keys_of(needed(self.block)) if self._attachment.has_header else []
+        if not wanted:
             return None
-        return next((row for row in grid.rows if all(places_of(field, _texts(row)) for field in wanted)), None)
+        return next((row for row in grid.rows if _has_all(wanted, _keys_in(row))), None)
 
     def _check_filled(self, titles: Sequence[str], number: int) -> None:
         known = {label_key(title) for title in titles}
@@ -101,10 +111,11 @@ class _Reader(BlockReader):
 
     def _check_renamed(self, grids: Sequence[Grid]) -> None:
         """Raise Incomplete where a row has some headings and lacks others, naming what it lacks."""
-        wanted = needed(self.block) if self._attachment.has_header else []
+        wanted = _keys_of(needed(self.block)) if self._attachment.has_header else []
         best, most = None, 0
         for row in (row for grid in grids for row in grid.rows):
-            count = sum(bool(places_of(field, _texts(row))) for field in wanted)
+            found = _keys_in(row)
+            count = sum(not keys.isdisjoint(found) for keys in wanted)
             best, most = (row, count) if count > most else (best, most)
         if best is not None:
             self.check_columns(_texts(best), f"row {best.number}")
@@ -180,6 +191,20 @@ def _normal(grid: Grid) -> Grid:
         for row in grid.rows
     ]
     return grid._replace(rows=tuple(row for row in rows if any(cell != "" for cell in row.cells)))
+
+
+def _keys_of(fields: Sequence[Field]) -> list[frozenset[str]]:
+    """Return the keys of the headings that each field may stand under."""
+    return [frozenset(label_key(word) for word in words_of(field)) for field in fields]
+
+
+def _has_all(wanted: Sequence[frozenset[str]], found: frozenset[str]) -> bool:
+    return not any(keys.isdisjoint(found) for keys in wanted)
+
+
+def _keys_in(row: GridRow) -> frozenset[str]:
+    """Return the keys of what stands in a row, as headings."""
+    return frozenset([label_key(text) for text in {text_of(cell) for cell in row.cells}])
 
 
 def _texts(row: GridRow) -> tuple[str, ...]:
