@@ -104,6 +104,13 @@ class Profile:
             return None
         return self._held(reading)
 
+    def take_back(self, outcome: str) -> None:
+        """Count a mail no more that came to an outcome before it was read again; what it taught of words stays."""
+        if outcome == Outcome.EVENTS:
+            self.good = max(0, self.good - 1)
+        elif (left := self.bad.pop(outcome, 0) - 1) > 0:
+            self.bad[outcome] = left
+
     def _learn_good(self, mail_id: str, reading: Mapping[str, Any]) -> Drift | None:
         trace = reading.get("trace", {})
         if reading["rule_set"] != self.rule_set:  # what other rules take and leave is learned anew

@@ -9,12 +9,13 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
+from parsers import Outcome
 from worker.drift import Drift, Profile, subject_rule
 from worker.notices import drifted, opened
 from worker.settings import Mailbox
@@ -44,6 +45,19 @@ class _Mark:
     mail_id: str
 
 
+class Counted(TypedDict):
+    """As what a mail was counted. A mail counts once: as what it came to when it was read last."""
+
+    rule: str
+    """The rule that claims it; empty: none."""
+    held: int
+    profile: str | None
+    """The rule whose profile counts it; None: no rule's."""
+    outcome: str
+    cause: str
+    """The drift that it was counted for; empty: none."""
+
+
 @dataclass(slots=True, kw_only=True)
 class _Batch:
     """What a batch of mails comes to."""
@@ -53,6 +67,10 @@ class _Batch:
     profiles: dict[str, Profile] = field(default_factory=dict[str, Profile])
     drifts: dict[str, list[tuple[Drift, str]]] = field(default_factory=dict[str, list[tuple[Drift, str]]])
     """Drifts and their mails, by cause."""
+    again: Counter[str] = field(default_factory=Counter[str])
+    """How many of those mails were counted for that cause before."""
+    counted: dict[str, Counted] = field(default_factory=dict[str, Counted])
+    """As what mails are counted now, by id."""
 
 
 class Survey:
@@ -80,7 +98,7 @@ class Survey:
             found = self._go_over(self._clock())
             if found is None:
                 return None  # another sweeper was quicker: it goes on from there
-            fresh |= {(mailbox, rule) for mailbox, rule, _ in found.days}
+            fresh |= {(mailbox, rule) for (mailbox, rule, _), counts in found.days.items() if counts["mails"] > 0}
             if found.mails < BATCH:
                 return fresh
         return None
@@ -93,25 +111,22 @@ class Survey:
         batch = self._count(rows)
         if not rows:
             return batch
-        seen = [
-            (row.id, reading, rule) for row in rows if (reading := _reading(row)) and (rule := subject_rule(reading))
-        ]
+        told = {row.id: (reading, subject_rule(reading)) for row in rows if (reading := _reading(row))}
+        named = {rule for _, rule in told.values()} | {was["profile"] for row in rows if (was := _counted(row))}
         with self._db.read() as connection:
-            batch.profiles = _profiles(connection, {rule for _, _, rule in seen})
-        for mail_id, reading, rule in seen:
-            drift = batch.profiles[rule].learn(mail_id, reading)
-            if drift is not None:
-                batch.drifts.setdefault(drift.cause, []).append((drift, mail_id))
+            batch.profiles = _profiles(connection, {rule for rule in named if rule})
+        for row in rows:
+            batch.counted[row.id] = _learn(batch, row, *told.get(row.id, (None, None)))
         with self._db.write() as connection:
             if not _move(connection, mark, _Mark(at=rows[-1].parsed_at, mail_id=rows[-1].id)):
                 return None
-            told = self._store(connection, batch, now)
-        for issue_id, kind in told:
+            opened_now = self._store(connection, batch, now)
+        for issue_id, kind in opened_now:
             self._on_trouble(**opened(issue_id, kind))
         return batch
 
     def _count(self, rows: Sequence[Any]) -> _Batch:
-        """Count mails by mailbox, rule and day of the site's calendar."""
+        """Count mails by mailbox, rule and day of the site's calendar; take back as what they were counted before."""
         boxes = self._mailboxes()
         batch = _Batch(mails=len(rows))
         for row in rows:
@@ -119,15 +134,19 @@ class Survey:
             if box is None:
                 continue
             day = row.received_at.astimezone(ZoneInfo(box.timezone)).date().isoformat()
-            for rule in dict.fromkeys(("", row.rule or "")):
-                counts = batch.days.setdefault((row.mailbox, rule, day), Counter())
-                counts.update(mails=1, held=int(row.state == MailState.HELD))
+            flows = [(rule, 1, int(row.state == MailState.HELD)) for rule in dict.fromkeys(("", row.rule or ""))]
+            if was := _counted(row):
+                flows += [(rule, -1, -was["held"]) for rule in dict.fromkeys(("", was["rule"]))]
+            for rule, count, held in flows:
+                batch.days.setdefault((row.mailbox, rule, day), Counter()).update(mails=count, held=held)
         return batch
 
     def _store(self, connection: Connection, batch: _Batch, now: dt.datetime) -> list[tuple[int, str]]:
         """Store what a batch comes to; return the issues that are open anew."""
         for (mailbox, rule, day), counts in batch.days.items():
             values = {"mails": counts["mails"], "held": counts["held"]}
+            if not any(values.values()):
+                continue
             statement = insert_for(connection)(flow_days).values(mailbox=mailbox, rule=rule, day=day, **values)
             more = {name: flow_days.c[name] + count for name, count in values.items()}
             keys = [flow_days.c.mailbox, flow_days.c.rule, flow_days.c.day]
@@ -136,19 +155,34 @@ class Survey:
             values = {"profile": profile.to_json()}
             statement = insert_for(connection)(rule_profiles).values(rule=rule, **values)
             connection.execute(statement.on_conflict_do_update(index_elements=[rule_profiles.c.rule], set_=values))
+        one, counted = (
+            sa.bindparam("its_id", type_=mails.c.id.type),
+            sa.bindparam("counted", type_=mails.c.surveyed.type),
+        )
+        connection.execute(
+            mails.update().where(mails.c.id == one).values(surveyed=counted),
+            [{"its_id": mail_id, "counted": dict(now_is)} for mail_id, now_is in batch.counted.items()],
+        )
         told: list[tuple[int, str]] = []
         for seen in batch.drifts.values():
-            issue = self._tell(connection, seen, batch.profiles[seen[0][0].rule].sample, now)
+            times = len(seen) - batch.again[seen[0][0].cause]
+            issue = self._tell(connection, seen, batch.profiles[seen[0][0].rule].sample, now, times=times)
             told += [issue] if issue else []
         return told
 
     def _tell(
-        self, connection: Connection, seen: Sequence[tuple[Drift, str]], sample: str | None, now: dt.datetime
+        self,
+        connection: Connection,
+        seen: Sequence[tuple[Drift, str]],
+        sample: str | None,
+        now: dt.datetime,
+        *,
+        times: int,
     ) -> tuple[int, str] | None:
         """Open the issue of a drift, or count it up; return it when it is open anew."""
         drift, mail_id = seen[-1]
         notice = drifted(drift.rule, drift.cause, drift.says, mail_id, sample, is_read=drift.is_read)
-        issue_id, is_new = open_issue(connection, notice, now=now, times=len(seen))
+        issue_id, is_new = open_issue(connection, notice, now=now, times=times)
         if not drift.is_read:
             ids = [one for _, one in seen]
             connection.execute(mails.update().where(mails.c.id.in_(ids)).values(issue_id=issue_id))
@@ -156,6 +190,32 @@ class Survey:
             return None
         self._on_told(connection, [("issue.opened", issue_id)])
         return issue_id, notice.kind
+
+
+def _counted(row: Row[Any]) -> Counted | None:
+    """Return as what a mail was counted before; None: not yet."""
+    return json.loads(row.surveyed) if row.surveyed else None
+
+
+def _learn(batch: _Batch, row: Row[Any], reading: Mapping[str, Any] | None, rule: str | None) -> Counted:
+    """Take a mail into the profile of its rule; return as what it is counted now.
+
+    One that was read counts on as that, even if it is read again to nothing new; only another outcome changes it.
+    """
+    was = _counted(row)
+    now = Counted(rule=row.rule or "", held=int(row.state == MailState.HELD), profile=None, outcome="", cause="")
+    good = was is not None and was["outcome"] == Outcome.EVENTS
+    if was and good and (reading is None or (rule, reading["outcome"]) == (was["profile"], was["outcome"])):
+        return {**was, "rule": now["rule"], "held": now["held"]}
+    if was and was["profile"]:
+        batch.profiles[was["profile"]].take_back(was["outcome"])
+    if reading is None or rule is None:
+        return now
+    drift = batch.profiles[rule].learn(row.id, reading)
+    if drift is not None:
+        batch.drifts.setdefault(drift.cause, []).append((drift, row.id))
+        batch.again[drift.cause] += int(was is not None and was["cause"] == drift.cause)
+    return {**now, "profile": rule, "outcome": str(reading["outcome"]), "cause": drift.cause if drift else ""}
 
 
 def _reading(row: Row[Any]) -> Mapping[str, Any] | None:
@@ -178,8 +238,9 @@ def _after(connection: Connection, mark: _Mark, until: dt.datetime) -> Sequence[
     """Return the mails that were read behind the watermark and by an instant, a batch of them."""
     later = sa.or_(mails.c.parsed_at > mark.at, sa.and_(mails.c.parsed_at == mark.at, mails.c.id > mark.mail_id))
     columns = (mails.c.id, mails.c.mailbox, mails.c.rule, mails.c.state, mails.c.received_at, mails.c.parsed_at)
+    texts = (sa.type_coerce(one, sa.Text).label(one.name) for one in (mails.c.surveyed, readings.c.reading))
     statement = (
-        sa.select(*columns, sa.type_coerce(readings.c.reading, sa.Text).label("reading"))
+        sa.select(*columns, *texts)
         .outerjoin(readings, readings.c.mail_id == mails.c.id)
         .where(mails.c.parsed_at >= mark.at, later, mails.c.parsed_at <= until)
         .order_by(mails.c.parsed_at, mails.c.id)

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from tests.rigs.line import Line
 from worker import survey as surveying
+from worker.actions import retry_mail
 from worker.drift import LEARNED, RUN, Profile, changed_labels, labels_of, subject_rule
 from worker.mending import open_drifts, show_issue
 from worker.store.database import Database
@@ -307,3 +308,55 @@ def test_labels_are_what_stands_before_values() -> None:
 def test_a_mail_is_for_the_rule_that_claims_or_nearly_claims_it(reading: dict[str, Any], rule: str | None) -> None:
     """Whose drift a mail may be."""
     assert subject_rule(reading) == rule
+
+
+def test_a_mail_that_is_read_again_counts_once(line: Surveyed) -> None:
+    """However often it is retried, a mail counts as what it came to last, and its drift as one mail."""
+    for _ in range(4):
+        line.payment()
+    held = [line.drop("Balance", Due="$5.00") for _ in range(3)]
+    assert line.look() == [(HELD, "open", 3)]
+
+    def again(mail_ids: list[str]) -> list[tuple[str, str, int]]:
+        for mail_id in mail_ids:
+            line.clock.advance(1)
+            retry_mail(line.db, mail_id, actor="anna", now=line.clock.now)
+            line.ingest.ingest([mail_id])
+        return line.look()
+
+    for _ in range(2):
+        assert again(held) == [(HELD, "open", 3)]
+        assert (line.profile().good, line.profile().bad) == (4, {"incomplete": 3})
+    assert {line.mail_row(mail_id).issue_id for mail_id in held} == {1}
+    with line.db.write() as connection:
+        connection.execute(issues.update().values(state="resolved"))
+    assert again(held[:1]) == [(HELD, "open", 3)]
+    line.use(RULES.replace("label: Balance", "label: [Balance, Due]"))
+    again(held[:2])
+    assert (line.profile().good, line.profile().bad) == (6, {"incomplete": 1})
+    again(held[2:])
+    assert (line.profile().good, line.profile().bad) == (7, {})
+    with line.db.read() as connection:
+        days = connection.execute(sa.select(flow_days).order_by(flow_days.c.rule)).all()
+    assert [(row.rule, row.mails, row.held) for row in days] == [("", 7, 0), ("t/payment", 7, 0)]
+
+
+def test_a_retry_before_the_first_survey_takes_nothing_back(line: Surveyed) -> None:
+    """What was never counted is not taken from what was; a mail that another rule claims now counts for that one."""
+    line.payment()
+    first = line.drop("Balance")
+    line.look()
+    second = line.drop("Balance")
+    retry_mail(line.db, second, actor="anna", now=line.clock.now)
+    line.ingest.ingest([second])
+    assert line.look() == [(HELD, "open", 2)]
+    assert line.profile().bad == {"incomplete": 2}
+    line.use(RULES.replace("id: payment\n    when: {subject: ^Payment}", "id: payment\n    when: {subject: ^Paid}"))
+    line.clock.advance(1)
+    retry_mail(line.db, first, actor="anna", now=line.clock.now)
+    line.ingest.ingest([first])
+    line.look()
+    assert line.profile().bad == {"incomplete": 1, "unmatched": 1}
+    with line.db.read() as connection:
+        days = connection.execute(sa.select(flow_days).order_by(flow_days.c.rule)).all()
+    assert [(row.rule, row.mails, row.held) for row in days] == [("", 3, 2), ("t/payment", 2, 1)]

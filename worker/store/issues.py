@@ -27,7 +27,8 @@ def open_issue(
 ) -> tuple[int, bool]:
     """Open an issue, or count one more of its cause; return its id, and whether it is open anew.
 
-    ``event_ids``: the events that it is about. ``times``: how often its cause was seen, where it is told of once.
+    ``event_ids``: the events that it is about. ``times``: how often its cause was seen, where it is told of once; 0: it
+    was counted before.
     """
     key = _key(notice.kind, notice.cause)
     # Of two that open it at once the second waits here, or at its INSERT: one of them opens it, the other counts up.
@@ -35,7 +36,7 @@ def open_issue(
     resolved = issues.c.state == IssueState.RESOLVED
     values = {"title": notice.title, "detail": notice.detail, "subject": dict(notice.subject), "last_at": now}
     statement = insert_for(connection)(issues).values(
-        key=key, kind=notice.kind, state=IssueState.OPEN, count=times, first_at=now, **values
+        key=key, kind=notice.kind, state=IssueState.OPEN, count=max(1, times), first_at=now, **values
     )
     statement = statement.on_conflict_do_update(
         index_elements=[issues.c.key],
@@ -49,7 +50,7 @@ def open_issue(
     issue_id = stored["id"]
     if event_ids:
         connection.execute(events.update().where(events.c.id.in_(list(event_ids))).values(issue_id=issue_id))
-    return issue_id, before == IssueState.RESOLVED or (before is None and stored["count"] == times)
+    return issue_id, before == IssueState.RESOLVED or (before is None and stored["count"] == max(1, times))
 
 
 def close_issue(connection: Connection, kind: IssueKind, cause: str, *, now: dt.datetime, note: str) -> None:

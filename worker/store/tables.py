@@ -77,6 +77,7 @@ mails = Table(
     Column("tries", Integer, nullable=False, default=0, server_default="0"),
     Column("purged_at", Instant),  # when its bytes were let go; its reading stays
     Column("issue_id", BigInteger, index=True),  # the issue that its hold belongs to
+    Column("surveyed", Json),  # as what the survey has counted it: taken back when it is read again
 )
 
 readings = Table(
