@@ -11,7 +11,8 @@ double          one key that took effect twice; one event stored twice; a write 
 repeated        the same two writes where such a call stands between: facts that nobody knew and that were written anew
 differs         a unit whose state at the stand-in is not that of the model
 stepped_back    a write with effect that puts an older value over a newer one: paid-through date, day of the lock's
-                status, tenant; in the tale each of them only grows
+                status, tenant; in the tale each of them only grows. What a call wrote that was refused when it
+                was sent again (its answer was lost, then 409) may be put back: its event is out
 """
 
 import itertools
@@ -124,7 +125,8 @@ def _judge_unit(unit: str, writes: Sequence[Any], of_unit: Sequence[Any], verdic
                 continue
             if grade < newest.get(name, ""):
                 verdict.stepped_back.append(f"{unit}: call {call.id} puts {name} {grade} over {newest[name]}")
-            newest[name] = max(grade, newest.get(name, ""))
+            if call.state != "refused":  # what a refused call had written all the same is put back rightly
+                newest[name] = max(grade, newest.get(name, ""))
 
 
 def _grade(name: str, value: object) -> str | None:
