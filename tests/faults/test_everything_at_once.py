@@ -167,20 +167,21 @@ def _release(stage: Stage, ids: Sequence[int]) -> None:
     why = ("--reason", "the destination takes them again")
     done = run("--config", config, "events", "release", *map(str, ids), *why, "--go", cwd=stage.folder)
     assert done.returncode == 0, done.stderr.decode()
-    print(f"  released {len(ids)} events that were rejected")
+    print(f"  released {len(ids)} events that were refused")
 
 
 def _settle(stage: Stage, tale: Tale, seconds: float) -> None:
     """Wait until nothing is left to do; what is then not as it should be is the judge's to say.
 
-    What the destination refused for good with a 409 is tried once more meanwhile, as an operator does.
+    What the destination refused for good with a 409, of either kind, is tried once more meanwhile, as an operator does.
     """
 
     def is_done() -> bool:
         with stage.db.read() as connection:
             busy = counts.busy(connection, now=dt.datetime.now(dt.UTC))
             moving = sa.select(sa.func.count()).where(events.c.state.in_(["waiting", "uncertain"]))
-            refused = sa.select(events.c.id).where(events.c.state == "rejected").order_by(events.c.id).limit(200)
+            is_refused = sa.or_(events.c.state == "rejected", events.c.reason == "tries_exhausted")
+            refused = sa.select(events.c.id).where(is_refused).order_by(events.c.id).limit(200)
             if any(busy.values()):
                 return False
             ids = connection.execute(refused).scalars().all()
