@@ -31,6 +31,8 @@ from worker.store.tables import events
 pytestmark = [pytest.mark.xdist_group("processes")]
 
 MAILS = int(os.environ.get("GATEPOST_TEST_MAILS", "150"))
+LONGEST_WAIT_S = 450
+"""Between two tries of a unit, of which many failed in a row: ``Patience.longest_wait_s`` and half of it."""
 KILLS = int(os.environ.get("GATEPOST_TEST_KILLS", "11"))
 CONNECTIONS = 4
 SEED = 11
@@ -134,7 +136,7 @@ def test_every_mail_takes_effect_once_and_in_order(kind: str, tmp_path: Path) ->
             chaos.start()
             stage.senders.join(patience_s)
             chaos.join(patience_s)
-            _settle(stage, tale, patience_s)
+            _settle(stage, tale, patience_s + LONGEST_WAIT_S)
         finally:
             stage.senders.stop()
             chaos.join(60)
