@@ -9,7 +9,7 @@ from typing import Final, NoReturn, TypeAlias
 
 from parsers.convert import NotConverted, Value, read_flag
 from parsers.errors import Incomplete, Invalid
-from parsers.events import TENANCY, Event, Kind, canonical
+from parsers.events import IDS, TENANCY, Event, Kind, canonical
 from parsers.events import Value as BodyValue
 from parsers.extract import Values
 from parsers.identity import canonical_text, identity_of, minute_of
@@ -21,7 +21,6 @@ from parsers.rule import EventSpec, FieldValue, Literal, Rule, ValueSpec, Words
 from parsers.template import Unfilled, template
 
 MAX_UNIT: Final = 64
-_IDS: Final = ("pms_tenant_id", "ledger_id")
 _CLEARABLE: Final = ("paid_through_date", "pms_status_raw")
 
 
@@ -259,7 +258,7 @@ class Assembly:
                 continue
             if value is None and name not in _CLEARABLE:
                 self._invalid(f"`{name}` cannot be cleared", name)
-            if name in _IDS:
+            if name in IDS:
                 self._check_named(name, value)
             if isinstance(value, dt.datetime):
                 value = self._mailbox.local(value).date()

@@ -2,12 +2,12 @@
 
 from typing import Final
 
+from parsers.events import IDS
 from parsers.rule import EventSpec, FieldValue, NamedSpecs, Rule
 from parsers.template import Template
 
 _FEW: Final = 3
 """Words that make a sentence at the least; characters that a unit without a digit has at the most."""
-_IDS: Final = ("pms_tenant_id", "ledger_id")
 
 
 def is_prose(text: str) -> bool:
@@ -29,7 +29,7 @@ def fields_of_ids(rule: Rule) -> frozenset[str]:
 
 
 def _ids_of(spec: EventSpec) -> set[str]:
-    told: NamedSpecs = tuple((name, one) for name, one in spec.values if name in _IDS)
+    told: NamedSpecs = tuple((name, one) for name, one in spec.values if name in IDS)
     found: set[str] = set()
     for one in (spec.unit, *(one for _, one in (*told, *spec.expect, *spec.tenancy))):
         if isinstance(one, FieldValue):

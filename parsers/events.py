@@ -42,6 +42,9 @@ FLAGS = ("pms_lockout", "pms_lock_exempt", "pms_auction", "pms_unrentable")
 TENANCY = ("pms_tenant_id", "ledger_id", "move_in_date")
 """What a move-in says of the tenancy."""
 
+IDS = ("pms_tenant_id", "ledger_id")
+"""What of it names the tenant and the ledger."""
+
 PLACE = ("unit_name", "pms_location_code")
 """What a move-in says of the unit itself, so that an unknown unit can be created."""
 

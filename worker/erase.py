@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from parsers.events import Kind, canonical
+from parsers.events import IDS, Kind, canonical
 from worker.actions import CannotDo, note
 from worker.guard import ERASED_ID, is_erased
 from worker.order import State, begins_tenancy
@@ -32,7 +32,6 @@ from worker.wipe import Marks, Wipe
 
 SHORTEST = 4
 """Letters of a word by which mails without events are found; shorter ones stand in too many texts."""
-IDS = ("pms_tenant_id", "ledger_id")
 UNSETTLED = (State.WAITING, State.UNCERTAIN)
 AT_ONCE = 400
 """Parameters of one statement."""

@@ -3,10 +3,10 @@
 import datetime as dt
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from parsers import Reading
-from parsers.events import Event
+from parsers.events import IDS, Event
 from parsers.mail import Mail
 from parsers.rule import Type
 from parsers.text import Line
@@ -15,7 +15,6 @@ from worker.disguise import Disguise
 from worker.personal import Vocabulary
 from worker.redactfile import FileWork
 
-_IDS: Final = ("pms_tenant_id", "ledger_id")
 _MIN_LEAK = 4
 """Characters from which on a replaced number may stand nowhere in the result; a shorter one may stand by chance."""
 
@@ -56,7 +55,7 @@ def differences(before: Reading, after: Reading, files: FileWork, types: Mapping
 def texts_of(event: Event) -> tuple[tuple[str, str], ...]:
     """Return the texts of an event that are taken from the mail, each with what it is: unit, tenant, ledger."""
     stated = (*event.body.items(), *event.expect.items(), *event.tenancy.items())
-    return (("unit", event.unit), *((name, value) for name, value in stated if name in _IDS and isinstance(value, str)))
+    return (("unit", event.unit), *((name, value) for name, value in stated if name in IDS and isinstance(value, str)))
 
 
 def _values_differ(number: int, old: Event, new: Event, files: FileWork) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
+from parsers.events import IDS
 from worker.store.lanes import LaneKey
 from worker.store.mails import MailState
 from worker.store.tables import (
@@ -35,7 +36,6 @@ from worker.store.tables import (
 from worker.units.tables import local_units
 
 ERASED = "erased"
-IDS = ("pms_tenant_id", "ledger_id")
 KEPT_EVIDENCE = ("trusted", "vouched", "tls", "received_at")
 SHORTEST = 3
 """Letters of a word that is looked for in what people and programs have written."""
