@@ -284,7 +284,7 @@ def confirmed(shown: Shown, call: Call, *, created: bool = False, manners: Manne
     elif call.verb is Verb.MOVE_OUT:
         if shown.get("occupied") is not False:
             after.update(manners.move_out_resets)
-        if shown.get("occupied", DOUBTFUL) == DOUBTFUL:
+        if is_unknown(shown, "occupied"):
             for name in manners.move_out_resets:
                 if name in shown and shown[name] != after[name]:
                     del after[name]
@@ -304,11 +304,16 @@ def forgotten(shown: Shown, call: Call, manners: Manners = PLAIN) -> dict[str, V
     }[call.verb]
     rest = {name: value for name, value in shown.items() if name not in doubtful}
     rest.update(dict.fromkeys(call.writes if call.verb is Verb.PATCH else ("occupied",), DOUBTFUL))
-    if call.verb is Verb.MOVE_OUT and shown.get("occupied", DOUBTFUL) == DOUBTFUL:
+    if call.verb is Verb.MOVE_OUT and is_unknown(shown, "occupied"):
         # whoever resets the unit next may find it vacant, so that what we wrote stays
         resets = manners.move_out_resets
         rest.update(dict.fromkeys((n for n in resets if n in shown and shown[n] != resets[n]), DOUBTFUL))
     return rest
+
+
+def is_unknown(shown: Shown, name: str) -> bool:
+    """Say whether nobody knows what the destination holds of a name: nothing was confirmed, or it is doubtful."""
+    return shown.get(name, DOUBTFUL) == DOUBTFUL
 
 
 def known(shown: Shown) -> dict[str, Value]:

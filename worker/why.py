@@ -266,7 +266,7 @@ def access(shown: Mapping[str, Any], zone: str, at: dt.datetime) -> Plain:
 
     Unknown facts count as unset.
     """
-    if shown.get("occupied", order.DOUBTFUL) == order.DOUBTFUL:
+    if order.is_unknown(shown, "occupied"):
         return dict(UNKNOWN)
     known = {name: shown[name] for name in (*TENANCY, *FACTS) if shown.get(name) not in (None, order.DOUBTFUL)}
     state = UnitState(crm_unit_id="", occupied=bool(shown["occupied"]), **known)
