@@ -333,7 +333,7 @@ class Extraction:
         """
         if found.raw == "" or field.type not in (Type.TEXT, Type.LIST) or field.pattern is not None:
             return True  # what it is converted to says whether it is a value
-        is_id = field.name in fields_of_ids(self._rule)
+        is_id = field.name in self._ids
         if is_prose(found.raw):
             return self._is_stack and not is_id
         if is_id and not self._is_stack and not is_like_an_id(found.raw):
@@ -344,6 +344,11 @@ class Extraction:
                 (field.name,),
             )
         return True
+
+    @cached_property
+    def _ids(self) -> frozenset[str]:
+        """The names of the fields that name a unit, a tenant or a ledger."""
+        return fields_of_ids(self._rule)
 
     @cached_property
     def _is_stack(self) -> bool:

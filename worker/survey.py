@@ -69,6 +69,8 @@ class _Batch:
     """Drifts and their mails, by cause."""
     again: Counter[str] = field(default_factory=Counter[str])
     """How many of those mails were counted for that cause before."""
+    was: dict[str, Counted] = field(default_factory=dict[str, Counted])
+    """As what mails were counted before, by id; of a new one nothing."""
     counted: dict[str, Counted] = field(default_factory=dict[str, Counted])
     """As what mails are counted now, by id."""
 
@@ -112,7 +114,7 @@ class Survey:
         if not rows:
             return batch
         told = {row.id: (reading, subject_rule(reading)) for row in rows if (reading := _reading(row))}
-        named = {rule for _, rule in told.values()} | {was["profile"] for row in rows if (was := _counted(row))}
+        named = {rule for _, rule in told.values()} | {was["profile"] for was in batch.was.values()}
         with self._db.read() as connection:
             batch.profiles = _profiles(connection, {rule for rule in named if rule})
         for row in rows:
@@ -129,13 +131,14 @@ class Survey:
         """Count mails by mailbox, rule and day of the site's calendar; take back as what they were counted before."""
         boxes = self._mailboxes()
         batch = _Batch(mails=len(rows))
+        batch.was = {row.id: json.loads(row.surveyed) for row in rows if row.surveyed}
         for row in rows:
             box = boxes.get(row.mailbox)
             if box is None:
                 continue
             day = row.received_at.astimezone(ZoneInfo(box.timezone)).date().isoformat()
             flows = [(rule, 1, int(row.state == MailState.HELD)) for rule in dict.fromkeys(("", row.rule or ""))]
-            if was := _counted(row):
+            if was := batch.was.get(row.id):
                 flows += [(rule, -1, -was["held"]) for rule in dict.fromkeys(("", was["rule"]))]
             for rule, count, held in flows:
                 batch.days.setdefault((row.mailbox, rule, day), Counter()).update(mails=count, held=held)
@@ -192,17 +195,12 @@ class Survey:
         return issue_id, notice.kind
 
 
-def _counted(row: Row[Any]) -> Counted | None:
-    """Return as what a mail was counted before; None: not yet."""
-    return json.loads(row.surveyed) if row.surveyed else None
-
-
 def _learn(batch: _Batch, row: Row[Any], reading: Mapping[str, Any] | None, rule: str | None) -> Counted:
     """Take a mail into the profile of its rule; return as what it is counted now.
 
     One that was read counts on as that, even if it is read again to nothing new; only another outcome changes it.
     """
-    was = _counted(row)
+    was = batch.was.get(row.id)
     now = Counted(rule=row.rule or "", held=int(row.state == MailState.HELD), profile=None, outcome="", cause="")
     good = was is not None and was["outcome"] == Outcome.EVENTS
     if was and good and (reading is None or (rule, reading["outcome"]) == (was["profile"], was["outcome"])):

@@ -183,7 +183,7 @@ def _make_live(
     else:
         number = act(live.number, f"accepted: {gate}" if report.grave else "")
         said = f"set {number} ({draft.id}) is live"
-        if report.to_json()["effects"]["newly_parsed"]:
+        if values["backtest"]["effects"]["newly_parsed"]:
             said += "\nnext: gatepost mail retry state:held"
         _say(as_json, said, done=True, number=number, rule_set=draft.id, **values)
 

@@ -96,12 +96,12 @@ def everything_paused(connection: Connection, now: dt.datetime) -> str | None:
 
 def list_pauses(connection: Connection, now: dt.datetime) -> list[dict[str, Any]]:
     """Return what is paused now, the oldest first: kind, name, since, until (None: for good), why, by whom."""
-    rows = connection.execute(
+    statement = (
         sa.select(*(pauses.c[name] for name in ("kind", "name", "since", "until", "reason", "actor")))
-        .where(sa.or_(pauses.c.until.is_(None), pauses.c.until > now))
+        .where(_LASTS)
         .order_by(pauses.c.since, pauses.c.kind, pauses.c.name)
     )
-    return [dict(row._mapping) for row in rows]
+    return [dict(row._mapping) for row in connection.execute(statement, {"now": now})]
 
 
 def paused_now(connection: Connection, now: dt.datetime) -> set[tuple[str, str]]:
@@ -109,6 +109,5 @@ def paused_now(connection: Connection, now: dt.datetime) -> set[tuple[str, str]]
     return {(row.kind, row.name) for row in connection.execute(_PAUSED, {"now": now})}
 
 
-_PAUSED = sa.select(pauses.c.kind, pauses.c.name).where(
-    sa.or_(pauses.c.until.is_(None), pauses.c.until > sa.bindparam("now"))
-)
+_LASTS = sa.or_(pauses.c.until.is_(None), pauses.c.until > sa.bindparam("now"))
+_PAUSED = sa.select(pauses.c.kind, pauses.c.name).where(_LASTS)
