@@ -11,11 +11,12 @@ from email.message import Message
 from itertools import islice
 from typing import Any, Final, TypeAlias, cast
 
+from parsers.bounds import Bounds
 from parsers.charset import decode
 from parsers.errors import Unreadable
 from parsers.forward import Head, Unwrapped, may_hold_forward, says_forwarded, unwrap
 from parsers.html import read_html
-from parsers.text import MAX_LINES, Line, plain_lines
+from parsers.text import MAX_LINES, MAX_TEXT, Line, plain_lines
 
 MAX_PARTS: Final = 200
 MAX_PART_HEADER: Final = 4096
@@ -135,6 +136,11 @@ class _Reader:
         self.history = False
         """Whether history was left out of HTML that holds JSON-LD."""
         self.count = 0
+        self._bounds = Bounds()
+        self._plain = 0
+        """How many characters of plain text were read."""
+        self._lines = 0
+        """How many lines of all parts, of which a reader sees some."""
 
     def read(self, message: Message, path: str, *, inside_report: bool = False) -> _Seen:
         self.count += 1
@@ -163,6 +169,13 @@ class _Reader:
         )
 
     def _leaf(self, message: Message, path: str) -> _Seen:
+        seen = self._read_leaf(message, path)
+        self._lines += len(seen.lines)
+        if self._lines > 4 * MAX_LINES:
+            raise Unreadable(f"the mail holds more than {4 * MAX_LINES} lines")
+        return seen
+
+    def _read_leaf(self, message: Message, path: str) -> _Seen:
         part = _part_of(message, path)
         self.parts.append(part)
         if part.content_type == "application/ld+json":
@@ -170,13 +183,16 @@ class _Reader:
         elif part.is_attached:
             pass
         elif part.content_type == "text/html":
-            page = read_html(text_of(part), is_forward=self._is_forward)
+            page = read_html(text_of(part), is_forward=self._is_forward, bounds=self._bounds)
             self.blocks.extend(page.blocks)
             self.has_scripts = self.has_scripts or bool(page.blocks)
             self.history = self.history or (page.history and bool(page.blocks))
             return _Seen(page.lines, html=True, whole=page.whole)
         elif part.content_type == "text/plain":
             text = text_of(part)
+            self._plain += len(text)
+            if self._plain > 2 * MAX_TEXT:
+                raise Unreadable(f"the plain text of the mail is longer than {2 * MAX_TEXT} characters")
             whole = self._is_forward or may_hold_forward(text)
             flowed = part.parameters.get("format", "").lower() == "flowed"
             return _Seen(plain_lines(text, flowed=flowed, whole=whole), whole=whole)
@@ -190,8 +206,6 @@ def read_body(message: Message, subject: str) -> Body:
     """
     reader = _Reader(subject)
     seen = reader.read(message, "")
-    if len(seen.lines) > 4 * MAX_LINES:
-        raise Unreadable(f"the mail holds more than {4 * MAX_LINES} lines")
     inside = unwrap(seen.lines, subject, folded=not seen.html) if seen.whole else Unwrapped(lines=seen.lines)
     lines = inside.lines
     doubt = inside.doubt

@@ -12,7 +12,7 @@ MAX_ATTRIBUTES: Final = 100
 """The most attributes of one tag."""
 _MAX_ROOTS: Final = 40
 """The most ``<html>`` and ``<body>``: the attributes of all are gathered in one element each."""
-_SHORT: Final = 16_000
+_SHORT: Final = 24_000
 """In a text of fewer characters, no number of attributes can hurt."""
 _SMALL: Final = 600
 """With fewer tags than this, no nesting can hurt and no counting is worth its time."""
@@ -40,17 +40,32 @@ _MAY_NEST = re.compile(r"<(?!/|(?:td|tr|p|br|li|img)[ >])")
 _STYLES = frozenset(("a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"))
 
 
-def check_bounds(html: str) -> None:
-    """Raise Unreadable for a text that lexbor would take too long for, or that is too long."""
-    if len(html) > MAX_HTML:
-        raise Unreadable(f"an HTML part is longer than {MAX_HTML} characters")
-    if len(html) > _SHORT:
-        _check_attributes(html)
-    tags = html.count("<")
-    if tags <= _SMALL:
-        return
-    if tags > MAX_TAGS:
-        raise Unreadable(f"an HTML part holds more than {MAX_TAGS} tags")
+class Bounds:
+    """What the HTML of one mail comes to: all of its parts together have the time of one."""
+
+    __slots__ = ("_length", "_tags")
+
+    def __init__(self) -> None:
+        self._length = 0
+        self._tags = 0
+
+    def check(self, html: str) -> None:
+        """Take in the next part; raise Unreadable when lexbor would take too long for it, or the parts are too long."""
+        self._length += len(html)
+        if self._length > MAX_HTML:
+            raise Unreadable(f"the HTML of the mail is longer than {MAX_HTML} characters")
+        if self._length > _SHORT:
+            _check_attributes(html)
+        tags = html.count("<")
+        self._tags += tags
+        if self._tags <= _SMALL:
+            return
+        if self._tags > MAX_TAGS:
+            raise Unreadable(f"the HTML of the mail holds more than {MAX_TAGS} tags")
+        _check_nesting(html, tags)
+
+
+def _check_nesting(html: str, tags: int) -> None:
     nesting = len(_MAY_NEST.findall(html))
     if nesting <= MAX_DEPTH and nesting * tags <= _MAX_OPEN_STYLES:
         return

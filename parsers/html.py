@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, cast
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from parsers.bounds import check_bounds
+from parsers.bounds import Bounds
 from parsers.errors import Unreadable
 from parsers.forward import MAX_HEAD, STEMS
 from parsers.hiding import find_hidden
@@ -71,13 +71,14 @@ class HtmlText(NamedTuple):
     """Whether history in plain lines was left out; a block may be of it."""
 
 
-def read_html(html: str, *, is_forward: bool = False) -> HtmlText:
+def read_html(html: str, *, is_forward: bool = False, bounds: Bounds | None = None) -> HtmlText:
     """Return what a reader sees of `html`; raise Unreadable when it is past our bounds.
 
     History is left out, unless the text may be that of a forward: because `is_forward`, or by what stands in it. Then
     history in plain lines is left in, and so are quoted blocks that begin as a forwarded mail does.
+    `bounds`: those of the mail that it is a part of; None for a text of its own.
     """
-    check_bounds(html)
+    (bounds or Bounds()).check(html)
     tree = LexborHTMLParser(html.replace("\0", "\ufffd"))
     body = tree.body
     if body is None:

@@ -117,6 +117,12 @@ def nested(depth: int) -> bytes:
     return HEAD + head + b"\r\nhi\r\n"
 
 
+def of_parts(kind: bytes, text: bytes, count: int, subtype: bytes = b"mixed") -> bytes:
+    """Return a mail of so many parts that hold the same text."""
+    part = b"--b\r\nContent-Type: text/" + kind + b"\r\n\r\n" + text + b"\r\n"
+    return HEAD + b"Content-Type: multipart/" + subtype + b'; boundary="b"\r\n\r\n' + part * count + b"--b--\r\n"
+
+
 PIECES = b"".join(b";\r\n name*%d=x" % n for n in range(3000))
 BOMBS = {
     "quotes": HEAD + b"To: " + b'"' * 65536 + b"\r\n\r\nx",
@@ -133,6 +139,12 @@ BOMBS = {
     "long text": HEAD + b"\r\n" + b"a" * (1024 * 1024 + 1),
     "many lines": HEAD + b"\r\n" + b"a: b\r\n" * 100_000,
     "nested tags": HEAD + b"Content-Type: text/html\r\n\r\n" + b"<div>" * 100_000,
+    "parts of many tags": of_parts(b"html", b"<b>x</b>" * 7_000, 15),
+    "alternatives of many tags": of_parts(b"html", b"<b>x</b>" * 7_000, 15, b"alternative"),
+    "parts of many attributes": of_parts(b"html", b"<p " + b"".join(b"a%d " % n for n in range(3_000)) + b">", 190),
+    "parts of long HTML": of_parts(b"html", b"<p>" + b"word " * 100_000, 20),
+    "parts of many lines": of_parts(b"plain", b"word\r\n" * 4_500, 60),
+    "parts of long text": of_parts(b"plain", b"word " * 50_000, 60),
     "unclosed tags": HEAD + b"Content-Type: text/html\r\n\r\n" + b"<b>x" * 100_000,
 }
 
