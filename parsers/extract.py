@@ -4,47 +4,27 @@ A label found twice with different values is never a choice to make: the mail is
 """
 
 import re
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from functools import cached_property, lru_cache
-from itertools import islice
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from parsers.below import fields_of_ids, is_like_an_id, is_prose
 from parsers.convert import Value
 from parsers.emphasis import without_emphasis
-from parsers.errors import Incomplete, Invalid, nearest
+from parsers.errors import Incomplete, Invalid
 from parsers.files import json_value
+from parsers.labels import Labels, key_of_word, opens_label
 from parsers.lists import continues, goes_on
 from parsers.mail import Mail
 from parsers.placeholders import is_merge_field
 from parsers.rule import Field, From, Rule, Source, Type
-from parsers.text import CELL, Line, label_key, label_keys, normal
+from parsers.text import Line, label_key, normal
 
 Values: TypeAlias = Mapping[str, Value]
 Block: TypeAlias = Mapping[str, Any]
 
 _SECOND_LABEL = re.compile(r"[\s|,;][^\W\d_][\w#./()' -]{0,40}:\s")
 """What stands in a value behind which a line break was lost."""
-_MAX_LABEL = 60
-_MAX_NEAREST = 200
-
-
-class Sighting(NamedTuple):
-    """One label seen in the readable text, with what stands for its value."""
-
-    line: int
-    label: str
-    value: str
-    start: int
-    below: str
-    """The line below, where the label stands alone and that line may be its value."""
-
-
-_Seen: TypeAlias = tuple[int, str, str, int, str]
-"""What a Sighting holds: most of what is seen is never looked at."""
-_key_of_word = lru_cache(maxsize=4096)(label_key)
-"""The key of a label that a rule names: there are few."""
 
 
 class Capture(NamedTuple):
@@ -70,104 +50,14 @@ class Capture(NamedTuple):
     """Where the field of a row stands in the rule file; 0 for the fields of the mail, whose names tell it."""
 
 
-class Labels:
-    """Every label of one mail's readable text, by its key."""
-
-    def __init__(self, lines: tuple[Line, ...]) -> None:
-        self._seen: defaultdict[str, list[_Seen]] = defaultdict(list)
-        self._found: dict[tuple[str, ...], list[Sighting]] = {}
-        keys = label_keys([line.cells[0] for line in lines])
-        for number, (line, key) in enumerate(zip(lines, keys, strict=True), 1):
-            text, cells, _, is_header, _, _ = line
-            if is_header:
-                continue
-            if "*" in text or "_" in text:
-                cells = tuple([without_emphasis(cell) for cell in cells])
-            if ":" in text:
-                self._index(number, line, cells, lines[number] if number < len(lines) else None)
-            elif len(cells) == 2:
-                label, value = cells
-                start = len(line.cells[0]) + len(CELL)
-                self._seen[key].append((number, label, value, _start_in(line, cells, value, start), ""))
-
-    def of(self, labels: tuple[str, ...]) -> list[Sighting]:
-        """Return every sighting of some labels; rules ask for the same ones again and again."""
-        found = self._found.get(labels)
-        if found is None:
-            found = self._found[labels] = self._look_up(labels)
-        return found
-
-    def _look_up(self, labels: tuple[str, ...]) -> list[Sighting]:
-        found: list[Sighting] = []
-        for label in labels:
-            key = _key_of_word(label)
-            if _is_label(key) and (seen := self._seen.get(key)):
-                found += [
-                    Sighting(number, head.strip(), value, start, below) for number, head, value, start, below in seen
-                ]
-        return found
-
-    def nearest(self, labels: Iterable[str], known_lines: Collection[int]) -> str | None:
-        """Return the label seen that is nearest to one of `labels`, outside the lines that are accounted for."""
-        seen = {
-            key: free[0][1].strip()
-            for key, sightings in self._seen.items()
-            if _is_label(key) and (free := [one for one in sightings if one[0] not in known_lines])
-        }
-        for label in labels:
-            near = nearest(label_key(label), islice(seen, _MAX_NEAREST))
-            if near is not None:
-                return seen[near]
-        return None
-
-    def _index(self, number: int, line: Line, cells: tuple[str, ...], below: Line | None) -> None:
-        """Note the labels of a line, whose `cells` are without marks of emphasis."""
-        offset = 0
-        for place, cell in enumerate(cells):
-            head, colon, rest = cell.partition(":")
-            beside = cells[place + 1] if place + 1 < len(cells) else ""
-            value = rest.strip()
-            start = offset + len(cell) - len(value)
-            if not value and beside and (colon or (place == 0 and len(cells) == 2)):
-                value, start = beside, offset + len(cell) + len(CELL)
-            if colon or value:
-                stands_alone = bool(colon) and len(cells) == 1 and not value
-                under = _value_below(line, below) if stands_alone else ""
-                start = _start_in(line, cells, value, start)
-                self._seen[label_key(head)].append((number, head, value, start, under))
-            offset += len(cell) + len(CELL)
-
-
-def _is_label(key: str) -> bool:
-    return key[:1].isalpha() and len(key) <= _MAX_LABEL
-
-
-def _start_in(line: Line, cells: tuple[str, ...], value: str, start: int) -> int:
-    """Return where a value stands in a line; `start`: where it would stand without the marks of emphasis."""
-    if cells is line.cells:
-        return start
-    return max(line.text.find(value, start), start)
-
-
-def _value_below(line: Line, below: Line | None) -> str:
-    if below is None or below.gap or line.apart or len(below.cells) != 1 or _opens_label(below.text):
-        return ""
-    return without_emphasis(below.text)
-
-
 def _may_go_on(text: str, below: Line, split: tuple[str, ...]) -> bool:
     """Say whether the line below a list, which nothing read, may hold more of its items."""
     cells = [cell for cell in below.cells if cell]
-    if _opens_label(below.text):
+    if opens_label(below.text):
         return False
     if len(cells) == 1 and not below.gap and goes_on(text, split):
         return True
     return continues(text, without_emphasis(cells[0]), split, is_apart=below.gap or len(cells) > 1)
-
-
-def _opens_label(text: str) -> bool:
-    head, colon, _ = text.partition(":")
-    return bool(colon) and _is_label(label_key(head))
 
 
 class Extraction:
@@ -380,7 +270,7 @@ class Extraction:
 
     def _heading(self, field: Field, words: tuple[str, ...]) -> int:
         """Return the line that is a heading; raise Incomplete without one, Invalid with several."""
-        wanted = {_key_of_word(word) for word in words}
+        wanted = {key_of_word(word) for word in words}
         found = [number for number, line in enumerate(self._mail.lines, 1) if label_key(line.text) in wanted]
         named = " or ".join(f"`{word}`" for word in words)
         if len(found) == 1:

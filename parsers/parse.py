@@ -11,7 +11,8 @@ from parsers import trace
 from parsers.assemble import events_of, moments_of
 from parsers.errors import Held, Invalid, Unreadable
 from parsers.events import Event, Kind, canonical
-from parsers.extract import Block, Extraction, Labels, labels_of
+from parsers.extract import Block, Extraction, labels_of
+from parsers.labels import Labels
 from parsers.mail import Mail, doubt_of_date, read_mail
 from parsers.mailbox import Mailbox
 from parsers.match import Tried, try_rules

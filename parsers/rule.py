@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import PurePath
 from typing import TypeAlias
 
 from parsers.convert import DateFormat, Money
@@ -262,7 +261,7 @@ class Rule:
     @property
     def file(self) -> str:
         """Return the name of the rule file, without its folder."""
-        return PurePath(self.path).name
+        return self.path.rpartition("/")[2]
 
     @property
     def all_fields(self) -> tuple[Field, ...]:

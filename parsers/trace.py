@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from parsers.convert import DateFormat, Value
-from parsers.extract import Capture, Extraction, Labels
+from parsers.extract import Capture, Extraction
 from parsers.identity import canonical_text
+from parsers.labels import Labels
 from parsers.mail import Mail, Wrapper
 from parsers.match import Tried
 from parsers.rule import Field, From, Pack, Rule, Type
@@ -55,6 +56,7 @@ def of_extraction(mail: Mail, extraction: Extraction, values: Mapping[str, Value
     fields = {(field.name, 0): field for field in rule.all_fields}
     fields |= {(field.name, field.line): field for block in rule.tables for field in block.fields}
     formats = _Formats(pack)
+    file = rule.file
     taken = {one.field for one in extraction.captures}
     captures = [
         {
@@ -68,7 +70,7 @@ def of_extraction(mail: Mail, extraction: Extraction, values: Mapping[str, Value
             "text": str(one.raw)[:MAX_LINE],
             **({"value": canonical_text(value)} if value is not None or one.field in values else {}),
             "part": _part_of(mail, one)[:MAX_LINE],
-            "rule_line": f"{rule.file}:{field.line}",
+            "rule_line": f"{file}:{field.line}",
             "type": str(field.type),
             **({"format": form} if (form := formats.of(field, one.raw)) else {}),
         }
@@ -80,7 +82,7 @@ def of_extraction(mail: Mail, extraction: Extraction, values: Mapping[str, Value
         "captures": captures,
         "captured": len(extraction.captures),
         "defaults": [
-            {"field": field.name, "value": canonical_text(values[field.name]), "rule_line": f"{rule.file}:{field.line}"}
+            {"field": field.name, "value": canonical_text(values[field.name]), "rule_line": f"{file}:{field.line}"}
             for field in rule.all_fields
             if field.name in values and field.name not in taken
         ],

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from parsers.extract import Labels
+from parsers.labels import Labels
 from parsers.mail import Mail
 from worker.lexicon import DATES, Role, role_of
 from worker.writtenas import is_date

@@ -10,8 +10,9 @@ import pytest
 
 from parsers import Mail, html, sheets, tables
 from parsers import mail as mail_module
-from parsers.extract import Extraction, Labels
+from parsers.extract import Extraction
 from parsers.forward import Head
+from parsers.labels import Labels
 from parsers.text import label_key
 from tests.mutants.cases import Case
 from tests.mutants.count import BAR_PARSED, Count, cases_of_this_tree, count_mutants
