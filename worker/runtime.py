@@ -81,7 +81,7 @@ class Runtime:
             self.settings.rules.paths,
             clock=self.clock,
             check=self._unknown_names,
-            probation=lambda: self.settings.guards.probation,
+            probation=lambda: self.settings.guards_in_force.probation or 0,
         )
 
     def _unknown_names(self, rules: RuleSet) -> list[RuleError]:
@@ -165,7 +165,7 @@ class Runtime:
             rules=self.rules,
             clock=self.clock,
             clock_skew_s=self.settings.sweep.clock_skew_s,
-            guards=lambda: self.settings.guards,
+            guards=lambda: self.settings.guards_in_force,
             on_read=log.read,
             on_told=self.hooks.tell,
             on_trouble=log.trouble,
@@ -303,7 +303,7 @@ class Runtime:
             manners=self.manners,
             clock=self.clock,
             by=self.name,
-            guards=lambda: self.settings.guards,
+            guards=lambda: self.settings.guards_in_force,
             expects_new_units=self._expects_new_units,
             on_told=self.hooks.tell,
             on_trouble=log.trouble,

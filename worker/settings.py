@@ -129,7 +129,7 @@ class Guards(Section):
     surge_least: int = Field(default=20, ge=1)  # fewer in a day are never a surge
     flips: float = Field(default=0.2, gt=0, le=1)  # share of a report's units that may change occupancy or lockout
     flips_least: int = Field(default=10, ge=1)  # a report of fewer units is never held for it
-    probation: int = Field(default=0, ge=0)  # so many first events of a changed rule wait for a person; 0: none
+    probation: int | None = Field(default=None, ge=0)  # not set: see `Settings.guards_in_force`; 0: none
 
 
 class Trust(Section):
@@ -158,6 +158,9 @@ class Trust(Section):
             raise ValueError("names no proof; give network, dkim, forwarder or login")
         return self
 
+
+PROBATION = 5
+"""So many first events of a changed rule wait for a person where sets are published by hand, unless a number is set."""
 
 LOOPBACK = (Trust(network="127.0.0.0/8"), Trust(network="::1/128"))
 
@@ -368,6 +371,14 @@ class Settings(Section):
             directory.check(self.mailbox)
         except MapErrors as errors:
             raise ValueError(str(errors)) from errors
+
+    @property
+    def guards_in_force(self) -> Guards:
+        """Return the guards with the number that probation has: a store that publishes on save is a workbench."""
+        if self.guards.probation is not None:
+            return self.guards
+        number = PROBATION if self.rules.publish == "manual" else 0
+        return self.guards.model_copy(update={"probation": number})
 
     @cached_property
     def mailboxes(self) -> dict[str, Mailbox]:

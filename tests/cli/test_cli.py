@@ -192,6 +192,8 @@ def test_init_asks_five_questions_and_writes_what_works(tmp_path: Path) -> None:
     answers = b"acme\nMAIN-ST\nAmerica/Chicago\nsitelink\nmain-st@in.example.com\n"
     assert run("init", cwd=tmp_path, stdin=answers).returncode == 0
     assert b"all is well" in run("config", "check", cwd=tmp_path).stdout
+    shown = json.loads(run("config", "show", "--json", cwd=tmp_path).stdout)
+    assert (shown["rules"]["publish"], shown["guards"]["probation"]) == ("manual", 5)
     again = run("init", cwd=tmp_path, stdin=answers)
     assert again.returncode == 2
     assert b"is there already" in again.stderr

@@ -126,6 +126,16 @@ def test_a_draft_that_changes_nothing_that_is_applied_is_published_at_once(cli: 
     assert "set 2 is live already" in cli("publish", "--go")
 
 
+def test_who_publishes_is_told_how_many_events_wait(cli: Cli, rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A set that is published by hand says that first events are held, unless the operator set that none is."""
+    hint = "the first 5 events of each rule that it changes are held `probation` for your word"
+    (rules / "t.yaml").write_text(MENDED, "utf-8")
+    assert hint in cli("publish", *AGES, "--go")
+    monkeypatch.setenv("GATEPOST_GUARDS__PROBATION", "0")
+    (rules / "t.yaml").write_text(MENDED.replace("Sum]", "Sum, Amount]"), "utf-8")
+    assert "probation" not in cli("publish", *AGES, "--go")
+
+
 def test_held_mails_are_retried_by_a_query(cli: Cli) -> None:
     """All that match and are held are read again, no other; a query that finds none says so."""
     retry = ["mail", "retry", "reason:incomplete", "Payment"]

@@ -22,6 +22,7 @@ paths = ["{ROOT}/rules", "own"]
 
 [guards]
 flips_least = 4
+probation = 0
 
 [mailbox_defaults]
 company = "acme"

@@ -1,6 +1,7 @@
 """The first events of a rule that was changed wait for a person's word; those of the others do not."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from parsers import load_rules_text
 from tests.rigs.line import Line
 from worker.edits import pages_of_issue, release_events
 from worker.probation import begin_probation, versions
-from worker.settings import Guards
+from worker.settings import Guards, Rules, Settings
 from worker.store.database import Database
 
 RULES = """
@@ -138,3 +139,13 @@ def test_a_next_version_begins_anew_and_the_set_of_before_does_not_wait(line: Li
     for n in range(3, 7):
         line.mail("Lock", hour=n, Unit=f"A{n}")
     assert reasons(line, "lock") == ["probation", None, *["probation"] * 3, None]
+
+
+@pytest.mark.parametrize(
+    ("publish", "said", "number"),
+    [("manual", None, 5), ("on_save", None, 0), ("manual", 0, 0), ("manual", 2, 2), ("on_save", 3, 3)],
+)
+def test_how_many_wait_follows_from_how_sets_are_published(publish: Any, said: int | None, number: int) -> None:
+    """Five where a person publishes, none where saving does, and always what the operator says himself."""
+    settings = Settings(rules=Rules(publish=publish), guards=Guards(probation=said, flips_least=3))
+    assert settings.guards_in_force == Guards(probation=number, flips_least=3)

@@ -95,7 +95,10 @@ def rules_publish(settings: Settings, since: dt.timedelta, accept: bool, reason:
         how = {"actor": actor(), "reason": reason, "accepted": accepted, "instead_of": live}
         return runtime.rulebook.publish(files, **how)
 
-    _make_live(runtime, draft, "publish", publish, since=since, accept=accept, go=go, as_json=as_json)
+    waiting = settings.guards_in_force.probation
+    hint = f"the first {waiting} events of each rule that it changes are held `probation` for your word"
+    how = {"since": since, "accept": accept, "go": go, "as_json": as_json}
+    _make_live(runtime, draft, "publish", publish, hint=hint if waiting else "", **how)
 
 
 @rules.command("rollback")
@@ -161,8 +164,12 @@ def _make_live(
     accept: bool,
     go: bool,
     as_json: bool,
+    hint: str = "",
 ) -> None:
-    """Compare a set with the live one, and make it live: at once if nothing is lost by it, else if that is accepted."""
+    """Compare a set with the live one, and make it live: at once if nothing is lost by it, else if that is accepted.
+
+    ``hint``: what a person should know once it is live; empty: nothing.
+    """
     live = runtime.rulebook.live()
     values: dict[str, Any] = {"draft": draft.id, "live": live.rules.id, "live_number": live.number}
     if draft.id == live.rules.id:
@@ -182,7 +189,7 @@ def _make_live(
         raise click.exceptions.Exit(NOT_DONE)
     else:
         number = act(live.number, f"accepted: {gate}" if report.grave else "")
-        said = f"set {number} ({draft.id}) is live"
+        said = "\n".join(line for line in (f"set {number} ({draft.id}) is live", hint) if line)
         if values["backtest"]["effects"]["newly_parsed"]:
             said += "\nnext: gatepost mail retry state:held"
         _say(as_json, said, done=True, number=number, rule_set=draft.id, **values)

@@ -21,7 +21,7 @@ hostname = "{domain}"
 
 [rules]
 paths = [{paths}]
-publish = "on_save"
+publish = "manual"
 
 [mailbox_defaults]
 company = "{company}"
@@ -124,6 +124,7 @@ def config_show(settings: Settings, as_json: bool) -> None:
     """Show every setting as it holds now. Secrets are not among them."""
     values = settings.model_dump(mode="json", by_alias=True)
     values["store"]["url"] = _without_password(settings.store.url)
+    values["guards"] = settings.guards_in_force.model_dump(mode="json")
     values["queue"]["broker"] = _without_password(settings.queue.broker)
     if as_json:
         print_json(values)

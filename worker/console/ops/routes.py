@@ -156,7 +156,7 @@ def _post_event(runtime: Runtime, asked: Asked) -> Answer:
             asked.read_object(),
             mailboxes=runtime.mailboxes,
             rules=runtime.rules,
-            guards=runtime.settings.guards,
+            guards=runtime.settings.guards_in_force,
             skew_s=runtime.settings.sweep.clock_skew_s,
             actor=actor,
             now=asked.now,
