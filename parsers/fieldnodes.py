@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
+from parsers.errors import nearest
 from parsers.nodes import NodeReader, whole_number
+from parsers.pattern import Pattern
 from parsers.rule import Field, From, Occurred, Source, Type
 from parsers.yamltree import Items, Node, Scalar
 
@@ -11,6 +13,10 @@ SOURCES: Final = tuple(kind for kind in From if kind is not From.COLUMN)
 """What a value of the whole mail may be taken from."""
 ROW_SOURCES: Final = (From.COLUMN, From.CONST)
 """What a value of a row may be taken from."""
+PATTERN_SOURCES: Final = (From.REGEX, From.SUBJECT)
+"""Sources that are a pattern."""
+WORD_SOURCES: Final = (From.LABEL, From.COLUMN)
+"""Sources that may be a list of spellings; each other one is a single text."""
 NAMES_GIVEN: Final = ("occurred_on", "mailbox", "location")
 """What templates may name beside the rule's fields."""
 FIELD_KEYS: Final = (
@@ -35,7 +41,7 @@ class FieldReader(NodeReader):
             self.fault(node, f"`{name}` cannot name a field", name)
         sources: list[Source] = []
         keys: dict[str, Node] = {}
-        for place, item in enumerate(node.items if isinstance(node, Items) else (node,)):
+        for place, item in enumerate(self.items(node)):
             found = self.table(item, (*known, *(FIELD_KEYS if place == 0 else ())), f"the field `{name}`")
             sources += self._sources(item, found, name, known)
             keys = keys or found
@@ -94,9 +100,25 @@ class FieldReader(NodeReader):
         return [self._source(From(key), keys[key]) for key in named[:1]]
 
     def _source(self, kind: From, node: Node) -> Source:
-        if kind in (From.REGEX, From.SUBJECT):
-            return Source(kind=kind, pattern=self.pattern(node, kind))
+        if kind not in WORD_SOURCES and isinstance(node, Items):
+            self.fault(
+                node, f"`{kind}` takes one text; for others give the field a list of sources: [{{{kind}: …}}, …]"
+            )
+            return Source(kind=kind)
+        if kind in PATTERN_SOURCES:
+            return Source(kind=kind, pattern=self._value_pattern(node, kind))
         return Source(kind=kind, words=self.texts(node, kind))
+
+    def _value_pattern(self, node: Node, kind: From) -> Pattern | None:
+        """Return the pattern that a value is taken by: its group `value`, or the whole match."""
+        pattern = self.pattern(node, kind)
+        other = next((name for name in pattern.groups if name != "value"), None) if pattern else None
+        if pattern and other:
+            why = f"the pattern names the group `{other}`, and `{kind}` takes the one that is named `value`"
+            self.fault(
+                node, f"{why}: name that one so, and the others not at all", pattern.text, nearest(other, ["value"])
+            )
+        return pattern
 
     def occurred(self, node: Node | None) -> Occurred | None:
         if node is None:

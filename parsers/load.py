@@ -17,8 +17,9 @@ from parsers.fieldnodes import FieldReader
 from parsers.names import CALENDARS
 from parsers.nodes import NodeReader
 from parsers.overlay import labels_of, with_labels
-from parsers.rule import Field, Pack, Rule, RuleSet
+from parsers.rule import ANY, Field, Pack, Rule, RuleSet
 from parsers.rulenodes import RuleReader
+from parsers.senders import fault_of
 from parsers.text import label_key
 from parsers.yamltree import Items, Node, Scalar, Table, plain, read_yaml
 
@@ -97,17 +98,19 @@ class _PackFile(NodeReader):
             if needed not in keys:
                 self.fault(tree, f"a pack needs the key `{needed}`")
         self._language = self._locale(keys.get("locale"))
-        name = self.text(keys.get("pack"), "a pack's name")
+        name = self.id(keys.get("pack"), "a pack's name")
+        senders, rules = self._senders(keys.get("senders")), self._rules(keys.get("rules"), name)
+        self._check_any(keys.get("senders"), senders, rules)
         return Pack(
             name=name,
             title=self.text(keys.get("title"), "a title") or name,
             file=self._file,
-            senders=self._senders(keys.get("senders")),
+            senders=senders,
             dates=self._dates(keys.get("dates")),
             language=self._language,
             money=self._money(keys.get("money"), Money()),
             location=self._location(keys.get("location")),
-            rules=self._rules(keys.get("rules"), name),
+            rules=rules,
         )
 
     def overlay(self, tree: Node, packs: Mapping[str, Pack], *, broken: bool) -> Pack | None:
@@ -144,6 +147,7 @@ class _PackFile(NodeReader):
             rules=tuple(rules.values()),
             extended_in=self._file,
         )
+        self._check_any(keys.get("senders") or keys.get("rules"), pack.senders, pack.rules)
         return with_labels(pack, self._labels(keys.get("labels"), pack))
 
     def _labels(self, node: Node | None, pack: Pack) -> dict[str, tuple[str, ...]]:
@@ -163,7 +167,20 @@ class _PackFile(NodeReader):
         return found
 
     def _senders(self, node: Node | None) -> tuple[str, ...]:
-        return tuple(sender.lower() for sender in self.texts(node, "a sender"))
+        return tuple(self.each(node, self._sender))
+
+    def _sender(self, node: Node) -> str:
+        sender = self.text(node, "a sender").lower()
+        if sender and (why := fault_of(sender)):
+            self.fault(node, why, sender)
+        return sender
+
+    def _check_any(self, node: Node | None, senders: tuple[str, ...], rules: tuple[Rule, ...]) -> None:
+        """See that only structured data may come from any sender: prose of strangers proves nothing."""
+        text = next((rule for rule in rules if not rule.when.jsonld), None) if ANY in senders else None
+        if node is not None and text:
+            why = f"`{ANY}` is for packs whose rules all have `jsonld` in `when`, and `{text.id}` has none"
+            self.fault(node, f"{why}: name the domains that may speak for the pack", ANY)
 
     def _dates(self, node: Node | None) -> tuple[DateFormat, ...]:
         return tuple(form for form in self.each(node, self._date_format) if form)

@@ -10,6 +10,9 @@ from parsers.yamltree import Items, Node, Scalar, Table
 
 T = TypeVar("T")
 _WHOLE = re.compile("-?[0-9]{1,4}")
+ID = "[A-Za-z0-9][A-Za-z0-9._-]*"
+"""What a pack or a rule is called."""
+_ID = re.compile(ID)
 
 
 def whole_number(text: str, least: int, most: int) -> int | None:
@@ -57,11 +60,26 @@ class NodeReader:
         """Return one text or a list of them."""
         return tuple(self.each(node, lambda item: self.text(item, what)))
 
+    def id(self, node: Node | None, what: str) -> str:
+        """Return what something is called: `pack/rule` has to be one word, and to part at one place."""
+        text = self.text(node, what)
+        if node is not None and text and not _ID.fullmatch(text):
+            self.fault(node, f"{what} is of letters a-z, digits, `-`, `_` and `.`; `{text}` is not", text)
+        return text
+
     def each(self, node: Node | None, read: Callable[[Node], T]) -> list[T]:
         """Return what `read` makes of each item of a list, or of the one item that stands without a list."""
+        return [read(item) for item in self.items(node)]
+
+    def items(self, node: Node | None) -> tuple[Node, ...]:
+        """Return the items of a list, or the one that stands without a list; a list without any is a fault."""
         if node is None:
-            return []
-        return [read(item) for item in (node.items if isinstance(node, Items) else (node,))]
+            return ()
+        if not isinstance(node, Items):
+            return (node,)
+        if not node.items:
+            self.fault(node, "an empty list says nothing: fill it, or leave the key out", "[]")
+        return node.items
 
     def word(self, node: Node | None, known: Iterable[str], what: str, default: str) -> str:
         if node is None:

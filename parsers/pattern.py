@@ -3,6 +3,7 @@
 RE2 knows no look-around and no back-references; ``\\d``, ``\\w``, ``\\s`` and ``\\b`` are ASCII.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -15,6 +16,8 @@ MAX_PATTERN = 1000
 
 
 _MULTI_LINE = "(?m)"
+_OPEN_COUNT = re.compile(r"\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^]\\])*\]|\{,(?P<most>[0-9]+)\}", re.DOTALL)
+"""A count without its least, which RE2 takes for plain text; before it, what may hold such signs."""
 _NOTHING = r"[^\s\S]"
 """What a set of no patterns looks for, since RE2 knows no empty set."""
 
@@ -37,12 +40,15 @@ _OPTIONS = _options()
 class Pattern:
     """One pattern: case-insensitive, multi-line, found anywhere unless anchored."""
 
-    __slots__ = ("_compiled", "_value", "text")
+    __slots__ = ("_compiled", "_value", "groups", "text")
 
     def __init__(self, text: str) -> None:
         """Compile `text`; raise BadPattern when RE2 refuses it."""
         if len(text) > MAX_PATTERN:
             raise BadPattern(f"longer than {MAX_PATTERN} characters")
+        most = next((found["most"] for found in _OPEN_COUNT.finditer(text) if found["most"]), None)
+        if most:
+            raise BadPattern(f"RE2 takes `{{,{most}}}` as plain text: write {{0,{most}}}")
         try:
             self._compiled = _re2.compile(_MULTI_LINE + text, _OPTIONS)
         except _re2.error as error:
@@ -50,7 +56,9 @@ class Pattern:
             text = why.decode("utf-8", "replace") if isinstance(why, bytes) else str(why)
             raise BadPattern(text.replace(_MULTI_LINE, "")) from error
         self.text = text
-        self._value = cast("dict[str, int]", self._compiled.groupindex).get("value", 0)
+        groups = cast("dict[str, int]", self._compiled.groupindex)
+        self.groups = tuple(groups)
+        self._value = groups.get("value", 0)
 
     def found(self, text: str) -> bool:
         """Return whether the pattern is found anywhere in `text`."""

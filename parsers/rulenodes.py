@@ -13,7 +13,7 @@ from parsers.nodes import NodeReader, whole_number
 from parsers.pattern import LinePatterns, Pattern
 from parsers.rule import Attachment, Case, EventSpec, Field, ListBlock, Rule, TableBlock, Type, When
 from parsers.text import label_key
-from parsers.yamltree import Items, Node
+from parsers.yamltree import Node, Table
 
 RULE_KEYS: Final = (
     "id", "when", "fields", "identity", "occurrence", "occurred", "each", "events", "ignore", "ignore_lines", "limits",
@@ -51,7 +51,7 @@ class RuleReader(NodeReader):
         for needed in ("id", "when"):
             if needed not in keys:
                 self.fault(node, f"a rule needs the key `{needed}`")
-        rule_id = self.text(keys.get("id"), "a rule's id")
+        rule_id = self.id(keys.get("id"), "a rule's id")
         fields = self._fields.fields(keys.get("fields"))
         types = {field.name: field.type for field in fields}
         tables, listed = self._each(keys.get("each"), fields)
@@ -69,7 +69,7 @@ class RuleReader(NodeReader):
             identity=tuple(
                 self.each(keys.get("identity"), lambda item: self.word(item, {**item_types, **row_types}, "field", ""))
             ),
-            occurrence=f"{self._pack}/{self.text(keys.get('occurrence'), 'an occurrence') or rule_id}",
+            occurrence=f"{self._pack}/{self.id(keys.get('occurrence'), 'an occurrence') or rule_id}",
             occurred=self._fields.occurred(keys.get("occurred")),
             events=self._all_events(keys.get("events"), item_types, listed=listed is not None),
             tables=tables,
@@ -97,8 +97,7 @@ class RuleReader(NodeReader):
 
     def _each(self, node: Node | None, fields: tuple[Field, ...]) -> tuple[tuple[TableBlock, ...], ListBlock | None]:
         """Return the tables that a rule goes through, or its list."""
-        blocks = node.items if isinstance(node, Items) else (node,) if node else ()
-        found = [(block, self.table(block, (*TABLE_KEYS, *LIST_KEYS), "each")) for block in blocks]
+        found = [(block, self.table(block, (*TABLE_KEYS, *LIST_KEYS), "each")) for block in self.items(node)]
         lists = [(block, keys) for block, keys in found if "list" in keys]
         if lists:
             if len(found) > 1:
@@ -273,6 +272,11 @@ class RuleReader(NodeReader):
         keys = self.table(node, WHEN_KEYS, "when")
         if node is not None and not keys:
             self.fault(node, "`when` needs at least one condition, or the rule would claim every mail")
+        for key in ("header", "json", "jsonld"):
+            if isinstance(given := keys.get(key), Table) and not given.items:
+                self.fault(
+                    given, f"an empty `{key}` holds for every mail: name what it looks at, or leave it out", "{}"
+                )
         headers = [
             (name.lower(), pattern)
             for name, value in self.table(keys.get("header"), None, "header").items()

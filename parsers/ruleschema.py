@@ -10,10 +10,19 @@ from typing import Any, Final, TypeAlias
 from parsers.convert import ISO
 from parsers.eventnodes import EVENT_KEYS, EXPECT_KEYS, FLAG_KEYS, NEEDED_KEYS, VALUE_KEYS, WORDS_KEYS
 from parsers.events import Kind
-from parsers.fieldnodes import CREDITS, FIELD_KEYS, OCCURRED_KEYS, ROW_SOURCES, SOURCES
+from parsers.fieldnodes import (
+    CREDITS,
+    FIELD_KEYS,
+    OCCURRED_KEYS,
+    PATTERN_SOURCES,
+    ROW_SOURCES,
+    SOURCES,
+    WORD_SOURCES,
+)
 from parsers.load import OVERLAY_KEYS, PACK_KEYS
 from parsers.names import CALENDARS
-from parsers.rule import From, Type
+from parsers.nodes import ID
+from parsers.rule import ANY, From, Type
 from parsers.rulenodes import (
     ATTACHMENT_KEYS,
     CASE_KEYS,
@@ -26,6 +35,7 @@ from parsers.rulenodes import (
     TEXT_KEYS,
     WHEN_KEYS,
 )
+from parsers.senders import BELOW_ALL, DOMAIN
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -35,6 +45,13 @@ _FLAG: Final[Schema] = {"enum": [True, False, "true", "false"]}
 _PATTERN: Final[Schema] = {
     "type": "string",
     "description": "a pattern of RE2; case does not count, ^ and $ are a line's",
+}
+_ID: Final[Schema] = {"type": ["string", "number", "boolean"], "pattern": f"^{ID}$"}
+_SENDER: Final[Schema] = {
+    "anyOf": [
+        {"const": ANY},
+        {"type": "string", "pattern": f"^{DOMAIN}$", "not": {"pattern": f"^{BELOW_ALL}$"}},
+    ]
 }
 
 
@@ -77,7 +94,7 @@ def _ref(name: str) -> Schema:
 
 
 def _one_or_list(schema: Schema) -> Schema:
-    return {"anyOf": [schema, {"type": "array", "items": schema}]}
+    return {"anyOf": [schema, {"type": "array", "items": schema, "minItems": 1}]}
 
 
 def _object(keys: Iterable[str], known: dict[str, Schema], *, needed: Iterable[str] = ()) -> Schema:
@@ -98,7 +115,7 @@ def _field(sources: tuple[From, ...]) -> Schema:
     """Return the schema of a field: a source and what else it has, or a list of sources whose first has the rest."""
     first = {**_object((*sources, *FIELD_KEYS), _FIELD), "oneOf": _exactly_one(sources)}
     other = {**_object(sources, _FIELD), "oneOf": _exactly_one(sources)}
-    return {"anyOf": [first, {"type": "array", "prefixItems": [first], "items": other}]}
+    return {"anyOf": [first, {"type": "array", "prefixItems": [first], "items": other, "minItems": 1}]}
 
 
 def _rows(keys: Iterable[str], place: str) -> Schema:
@@ -127,7 +144,11 @@ def _value(key: str, kind: Kind) -> Schema:
 
 _MONEY: Final = _object(("decimal", "group", "symbols"), {"symbols": _ref("texts")})
 _PACK: Final[dict[str, Schema]] = {
-    "senders": {**_ref("texts"), "description": "domains that may speak for it; `any` for structured data only"},
+    "pack": _ID,
+    "senders": {
+        **_one_or_list(_SENDER),
+        "description": "domains that may speak for it; `any` for structured data only",
+    },
     "dates": {**_ref("texts"), "description": f"formats such as %m/%d/%Y, tried in order, or the word {ISO}"},
     "locale": {"type": "string", "pattern": f"^({'|'.join(CALENDARS)})(_|$)"},
     "money": _MONEY,
@@ -136,6 +157,7 @@ _PACK: Final[dict[str, Schema]] = {
     "rules": _one_or_list(_ref("rule")),
 }
 _RULE: Final[dict[str, Schema]] = {
+    **dict.fromkeys(("id", "occurrence"), _ID),
     "when": _ref("when"),
     "fields": {"type": "object", "additionalProperties": _ref("field")},
     "identity": _ref("texts"),
@@ -148,13 +170,13 @@ _RULE: Final[dict[str, Schema]] = {
 _WHEN: Final[dict[str, Schema]] = {
     **dict.fromkeys(("subject", "from"), _PATTERN),
     **dict.fromkeys(("body", "not"), _ref("patterns")),
-    "header": {"type": "object", "additionalProperties": _PATTERN},
-    **{key: {"type": "object", "additionalProperties": _SCALAR} for key in ("json", "jsonld")},
+    "header": {"type": "object", "additionalProperties": _PATTERN, "minProperties": 1},
+    **{key: {"type": "object", "additionalProperties": _SCALAR, "minProperties": 1} for key in ("json", "jsonld")},
     "attachment": _ref("texts"),
 }
 _FIELD: Final[dict[str, Schema]] = {
-    **{str(kind): _ref("texts") for kind in From},
-    **dict.fromkeys((From.REGEX, From.SUBJECT, "pattern"), _PATTERN),
+    **{str(kind): _ref("texts") for kind in WORD_SOURCES},
+    **dict.fromkeys((*map(str, PATTERN_SOURCES), "pattern"), _PATTERN),
     "type": {"enum": [str(kind) for kind in Type]},
     "optional": _FLAG,
     "credit": {"enum": list(CREDITS)},

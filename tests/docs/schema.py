@@ -109,6 +109,15 @@ def _count(value: Any, least: int, most: float, where: str) -> list[str]:
     return [] if fits else [f"{where}: holds {len(value)} keys, not {least} to {most}"]
 
 
+def _not(value: Any, unwanted: dict[str, Any], file: Path, where: str) -> list[str]:
+    return [] if _faults(value, unwanted, file, where) else [f"{where}: {value!r} is {unwanted}"]
+
+
+def _least_items(value: Any, least: int, _file: Path, where: str) -> list[str]:
+    fits = not isinstance(value, list) or least <= len(value)
+    return [] if fits else [f"{where}: holds {len(value)} items, fewer than {least}"]
+
+
 _CHECKS: dict[str, Any] = {
     "$ref": _ref,
     "type": _type,
@@ -119,7 +128,10 @@ _CHECKS: dict[str, Any] = {
     "allOf": _all_of,
     "anyOf": _any_of,
     "oneOf": _one_of,
+    "not": _not,
+    "const": lambda value, wanted, file, where: _enum(value, [wanted], file, where),
     "prefixItems": _prefix,
+    "minItems": _least_items,
     "minProperties": lambda value, wanted, _file, where: _count(value, wanted, float("inf"), where),
     "maxProperties": lambda value, wanted, _file, where: _count(value, 0, wanted, where),
     "additionalProperties": lambda *_: [],

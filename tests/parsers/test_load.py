@@ -237,7 +237,11 @@ def test_senders_choose_packs() -> None:
     texts = {
         "a.yaml": GOOD.replace("pack: demo", "pack: exact"),
         "b.yaml": GOOD.replace("pack: demo", "pack: below").replace("[example.com]", '["*.example.com"]'),
-        "c.yaml": GOOD.replace("pack: demo", "pack: open").replace("[example.com]", "[any]"),
+        "c.yaml": (
+            GOOD.replace("pack: demo", "pack: open")
+            .replace("[example.com]", "[any]")
+            .replace("{subject: ^Move In}", '{jsonld: {"@type": X}}')
+        ),
     }
     rules = load_rules_text(texts)
     assert rules.packs_for("example.com") == ("exact", "open")
@@ -245,3 +249,106 @@ def test_senders_choose_packs() -> None:
     assert rules.packs_for("notexample.com") == ("open",)
     assert rules.packs_for(None) == ()
     assert rules.packs_for("example.com", ["exact", "gone"]) == ("exact",)
+
+
+SILENT = """\
+pack: demo
+senders: [example.com]
+rules:
+  - id: lock
+    when: {subject: ^Lock}
+    fields:
+      unit: {label: Unit}
+      by: {label: By, optional: true}
+    events: [{patch: {unit: unit, pms_lockout: true, pms_status_raw: by}}]
+"""
+ONE_TEXT = "takes one text; for others give the field a list of sources: "
+EMPTY = "an empty list says nothing: fill it, or leave the key out"
+NO_DOMAIN = "is no domain: write one such as example.com, or *.example.com for all below it"
+STRANGERS = "would let strangers speak for the pack: name the domain of the sender, as in *.example.com"
+AN_ID = "is of letters a-z, digits, `-`, `_` and `.`"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("label: By", "const: [a, b]", f"8:19: `const` {ONE_TEXT}[{{const: …}}, …]"),
+        ("label: By", "header: [X-A, X-B]", f"8:20: `header` {ONE_TEXT}[{{header: …}}, …]"),
+        ("label: By", "jsonld: [a, b]", f"8:20: `jsonld` {ONE_TEXT}[{{jsonld: …}}, …]"),
+        ("label: By", "json: []", f"8:18: `json` {ONE_TEXT}[{{json: …}}, …]"),
+        ("label: By", "regex: [a, b]", f"8:19: `regex` {ONE_TEXT}[{{regex: …}}, …]"),
+        ("label: By", "label: []", f"8:19: {EMPTY}"),
+        ("{label: By, optional: true}", "[]", f"8:11: {EMPTY}"),
+        ("label: By", "label: By, after: []", f"8:30: {EMPTY}"),
+        ("subject: ^Lock", "subject: ^Lock, not: []", f"5:33: {EMPTY}"),
+        ("[{patch: {unit: unit, pms_lockout: true, pms_status_raw: by}}]", "[]", f"9:13: {EMPTY}"),
+        ("[example.com]", "[]", f"2:10: {EMPTY}"),
+        (
+            "subject: ^Lock",
+            "header: {}",
+            "5:20: an empty `header` holds for every mail: name what it looks at, or leave",
+        ),
+        (
+            "label: By",
+            "subject: by (?P<name>x)",
+            (
+                "8:21: the pattern names the group `name`, and `subject` takes the one that is named `value`: name "
+                "that one so, and the others not at all"
+            ),
+        ),
+        (
+            "label: By",
+            "regex: (?P<value>x)(?P<other>y)",
+            "8:19: the pattern names the group `other`, and `regex` takes the one",
+        ),
+        ("^Lock", "'x{,3}'", "5:21: bad pattern in subject: RE2 takes `{,3}` as plain text: write {0,3}"),
+        ("id: lock", "id: a/b", f"4:9: a rule's id {AN_ID}; `a/b` is not"),
+        ("id: lock", "id: a b", f"4:9: a rule's id {AN_ID}; `a b` is not"),
+        ("pack: demo", "pack: demo/lock", f"1:7: a pack's name {AN_ID}; `demo/lock` is not"),
+        ("    when", "    occurrence: a/b\n    when", f"5:17: an occurrence {AN_ID}; `a/b` is not"),
+        ("[example.com]", "[x.test, '*.com']", f"2:19: `*.com` {STRANGERS}"),
+        ("[example.com]", "['*.co.uk']", f"2:11: `*.co.uk` {STRANGERS}"),
+        ("[example.com]", "'*'", f"2:10: `*` {NO_DOMAIN}"),
+        ("[example.com]", "office@example.com", f"2:10: `office@example.com` {NO_DOMAIN}"),
+        (
+            "[example.com]",
+            "any",
+            (
+                "2:10: `any` is for packs whose rules all have `jsonld` in `when`, and `lock` has none: name the "
+                "domains that may speak for the pack"
+            ),
+        ),
+    ],
+)
+def test_what_can_never_hold_or_means_too_much_is_refused(old: str, new: str, expected: str) -> None:
+    """What would be passed over without a word is told with its place and what to write."""
+    assert load_rules_text({"demo.yaml": SILENT})
+    assert old in SILENT
+    assert any(fault.startswith(f"demo.yaml:{expected}") for fault in faults(SILENT.replace(old, new, 1)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("^Lock", r"'x\{,3} [{,3}] \Qx{,3}\E'"),
+        ("label: By", "regex: (by) (?P<value>x)(y)"),
+        ("label: By", "label: [By, From]"),
+        ("{label: By, optional: true}", "[{header: X-A, optional: true}, {header: X-B}]"),
+        ("[example.com]", "['*.example.co.uk', localhost, '*.xn--mller-kva.example']"),
+        ("id: lock", "id: Lock_2.b-c"),
+    ],
+)
+def test_what_means_something_still_loads(old: str, new: str) -> None:
+    """The neighbours of what is refused are taken."""
+    assert old in SILENT
+    load_rules_text({"demo.yaml": SILENT.replace(old, new, 1)})
+
+
+def test_a_file_that_extends_a_pack_of_any_sender_adds_no_prose() -> None:
+    """A rule on text may not join structured data that any sender may send, whichever file it stands in."""
+    pack = SILENT.replace("[example.com]", "any").replace("{subject: ^Lock}", '{jsonld: {"@type": X}}')
+    more = "extends: demo\nrules: [{id: note, when: {subject: x}, ignore: nothing}]\n"
+    load_rules_text({"demo.yaml": pack})
+    with pytest.raises(RuleErrors) as caught:
+        load_rules_text({"demo.yaml": pack, "own.yaml": more})
+    assert str(caught.value).startswith("own.yaml:2:8: `any` is for packs whose rules all have `jsonld`")

@@ -55,8 +55,9 @@ def test_packs_overlap_where_one_sender_speaks_for_both(sender: str, faults: int
 
 def test_a_wildcard_sender_overlaps() -> None:
     """A pack that takes all subdomains of a sender meets the one that takes a single one."""
-    one = (HEAD + rule("a", "subject: ^Note")).replace("[two.example]", '["*.example"]')
-    packs = {"two.yaml": one, "three.yaml": HEAD.replace("pack: two", "pack: three") + rule("a", "subject: ^Note")}
+    one = (HEAD + rule("a", "subject: ^Note")).replace("[two.example]", '["*.two.example"]')
+    three = HEAD.replace("pack: two", "pack: three").replace("[two.example]", "[mail.two.example]")
+    packs = {"two.yaml": one, "three.yaml": three + rule("a", "subject: ^Note")}
     assert len(told(load_rules_text(packs))) == 1
 
 
