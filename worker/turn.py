@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy.engine import Connection
 
-from parsers.events import TENANCY, Kind, Value
+from parsers.events import Kind
 from worker import guard, order
+from worker.asking import about_unit
 from worker.calls import Destination, Outcome, Reply, Request, Verb
 from worker.keys import key_base
 from worker.notices import Notice, late_mismatch, new_unit, opened, refused_call, refused_token
@@ -285,7 +286,7 @@ class Turns:
 
     def _new_call(self, lane: Lane, call: order.Call, found: Sequence[UnitEvent], wanted: Fold) -> NewCall:
         """Return a call with its exact request, and what its key is made of."""
-        about = _about(lane, found, wanted)
+        about = about_unit(lane.columns, lane.unit, lane.location, found, wanted)
         return NewCall(
             lane=lane,
             call=call,
@@ -376,16 +377,6 @@ def _is_part_of(made: order.Call, wished: order.Call) -> bool:
 def request_of(call: OpenCall) -> Request:
     """Return the exact bytes of a stored call."""
     return Request(method=call.method, path=call.path, body=call.body)
-
-
-def _about(lane: Lane, found: Sequence[UnitEvent], wanted: Fold) -> dict[str, Value]:
-    """Return what else is known of the unit when its request is rendered."""
-    about: dict[str, Value] = {**lane.columns, "unit": lane.unit, "location": lane.location}
-    about |= {name: wanted.values[name] for name in TENANCY if wanted.values.get(name) is not None}
-    if wanted.values.get("occupied") is False:
-        ended = [event.on_date for event in found if event.id == wanted.sources.get("occupied")]
-        about |= {"move_out_date": ended[0]} if ended else {}
-    return about
 
 
 def _asking(call: OpenCall) -> list[int]:

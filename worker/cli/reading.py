@@ -114,15 +114,7 @@ def explain(settings: Settings, what: str, address: str | None, trust: bool, as_
         if address is None:
             raise click.UsageError("a file needs --mailbox ADDR: rules and trust depend on it")
         reading = _read(settings, read_input(what), address, trust=trust)
-        shown: dict[str, Any] = {**reading.to_json(), "trace": dict(reading.trace)}
-        if as_json:
-            print_json(shown)
-        else:
-            click.echo(_rendered(reading))
-            if reading.events:
-                click.echo(
-                    "calls    are made of what the store knows of the unit: `gatepost explain ID` of a kept mail"
-                )
+        _print_explained(settings, find_mailbox(settings, address), reading, as_json=as_json)
         return
     from worker.mending import drift_of
     from worker.reading import read_for
@@ -151,6 +143,26 @@ def explain(settings: Settings, what: str, address: str | None, trust: bool, as_
             click.echo(
                 f"  call {call['id']}  {call['request']}  {call['body']}  {call['state']}\n    key {call['key']}"
             )
+
+
+def _print_explained(settings: Settings, mailbox: Mailbox, reading: Reading, *, as_json: bool) -> None:
+    """Print how a file is read, with the calls that each event gives as the only one of its unit."""
+    from worker.explained import explain_reading
+
+    shown = explain_reading(reading, settings, mailbox)
+    if as_json:
+        print_json(shown)
+        return
+    click.echo(_rendered(reading))
+    if reading.events:
+        click.echo(f"calls    of each event as the only event of its unit, to the destination `{mailbox.destination}`")
+    for place, event in enumerate(reading.events):
+        click.echo(f"  {event.kind} {event.crm_unit_id or '-'}")
+        its = [call for call in shown["calls"] if call["event"] == place]
+        for call in its:
+            click.echo(f"    call {call['request']} {call['body']}".rstrip() + f"\n    key  {call['key']}")
+        if not its:
+            click.echo("    no call")
 
 
 def _rendered(reading: Reading) -> str:

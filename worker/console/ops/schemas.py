@@ -208,6 +208,16 @@ SCHEMAS: Mapping[str, Schema] = {
             "reason": MAYBE,
             "events": many(ref("ReadEvent")),
             "trace": {**ANY_OBJECT, "description": "What was seen and tried, as `gatepost explain --json` has it."},
+            "calls": many(ref("CallAlone")),
+        }
+    ),
+    "CallAlone": shape(
+        {
+            "event": {**NUMBER, "description": "Its place among `events`, from 0; as the only event of its unit."},
+            "crm_unit_id": TEXT,
+            "request": TEXT,
+            "body": TEXT,
+            "key": TEXT,
         }
     ),
     "ReadEvent": shape(

@@ -7,6 +7,7 @@ import re
 from parsers import RuleErrors, RuleSet
 from worker.console.ops.asked import Asked, flag_field
 from worker.console.ops.envelope import Answer, Refused
+from worker.explained import explain_reading
 from worker.reading import read_for
 from worker.runtime import Runtime
 from worker.telling import find_mailbox
@@ -30,7 +31,7 @@ def post_try(runtime: Runtime, asked: Asked) -> Answer:
     mailbox = find_mailbox(runtime.mailboxes(), wish["mailbox"])
     rules = _load(runtime, wish["rules"]) if "rules" in wish else runtime.rules()
     reading, _, _ = read_for(wish["mail"], rules, mailbox, {"trusted": wish.get("trust", True)})
-    return Answer(value={**reading.to_json(), "trace": dict(reading.trace)})
+    return Answer(value=explain_reading(reading, runtime.settings, mailbox))
 
 
 def _load(runtime: Runtime, files: dict[str, str]) -> RuleSet:
