@@ -6,6 +6,7 @@ certain is no value.
 
 import datetime as dt
 import re
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final, NamedTuple, TypeAlias
 
@@ -56,6 +57,11 @@ def text_of(value: CellValue) -> str:
     if isinstance(value, dt.datetime):
         return value.isoformat(sep=" ") if value.time() != dt.time.min else value.date().isoformat()
     return "TRUE" if value else "FALSE"
+
+
+def texts_of(cells: Iterable[CellValue]) -> tuple[str, ...]:
+    """Return each cell as a text."""
+    return tuple([cell if type(cell) is str else text_of(cell) for cell in cells])
 
 
 def raw_of(value: Number | dt.datetime | Broken, kind: Type) -> str | Decimal | dt.datetime:

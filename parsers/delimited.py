@@ -13,6 +13,8 @@ from parsers.errors import NotRead
 MAX_OCTETS: Final = 8 * 1024 * 1024
 MAX_ROWS: Final = 10_000
 MAX_COLUMNS: Final = 200
+MAX_CELLS: Final = 300_000
+"""Of one file, the empty ones too."""
 DELIMITERS: Final = (",", ";", "\t", "|")
 _MARKED = re.compile("""="([^"]*)"|'([0-9][^']*)""")
 """A text that is marked as one, so that a spreadsheet keeps its zeros: ``="0012"``, ``'0012``."""
@@ -39,8 +41,11 @@ class Grid(NamedTuple):
     """Why it cannot be read so, and has no rows; empty where it can."""
 
 
-def read_delimited(octets: bytes, encodings: Iterable[str], delimiters: Iterable[str]) -> tuple[Grid, ...]:
-    """Return what a CSV file holds by each delimiter, in their order; raise NotRead where it is no text."""
+def read_delimited(octets: bytes, encodings: Iterable[str], delimiters: Iterable[str]) -> Iterator[Grid]:
+    """Return what a CSV file holds by each delimiter, in their order; raise NotRead where it is no text.
+
+    By each delimiter it is read when that is asked for: mostly the first one has the columns.
+    """
     encodings = tuple(encodings)
     if len(octets) > MAX_OCTETS:
         raise NotRead(f"it is longer than {MAX_OCTETS} octets")
@@ -48,7 +53,7 @@ def read_delimited(octets: bytes, encodings: Iterable[str], delimiters: Iterable
     if text is None:
         raise NotRead(f"it is not a text in {' or '.join(encodings)}")
     text, lines, named = _named_delimiter(text)
-    return tuple(_grid(text, delimiter, lines) for delimiter in ((named,) if named else delimiters))
+    return (_grid(text, delimiter, lines) for delimiter in ((named,) if named else delimiters))
 
 
 def _grid(text: str, delimiter: str, lines: int) -> Grid:
@@ -72,15 +77,19 @@ def _rows(text: str, delimiter: str, lines: int) -> Iterator[GridRow]:
     is_marked = any(mark in text for mark in _MARKS)
     is_shortened = "E+" in text or "e+" in text
     begins = lines + 1
+    held = 0
     try:
         for count, cells in enumerate(reader, 1):
             if count > MAX_ROWS:
                 raise NotRead(f"it has more than {MAX_ROWS} rows")
             if len(cells) > MAX_COLUMNS:
                 raise NotRead(f"line {begins} has more than {MAX_COLUMNS} cells")
+            held += len(cells)
+            if held > MAX_CELLS:
+                raise NotRead(f"it has more than {MAX_CELLS} cells")
             if is_marked:
                 cells = [_bare(cell) for cell in cells]
-            if any(not cell.isspace() for cell in cells if cell):
+            if "".join(cells).strip():
                 yield GridRow(begins, tuple([_whole(cell) for cell in cells] if is_shortened else cells))
             begins = lines + reader.line_num + 1
     except csv.Error as error:

@@ -3,17 +3,21 @@
 As tables of the readable text, a file is read whole or not at all.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import NoReturn
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import eq
+from typing import Final, NoReturn
 
-from parsers.blocks import BlockReader, Cell, Row, Table, needed, words_of
-from parsers.cell import CellValue, text_of
+from parsers.blocks import BlockReader, Cell, Row, Table, needed, places_of, words_of
+from parsers.cell import CellValue, text_of, texts_of
 from parsers.delimited import Grid, GridRow, read_delimited
 from parsers.errors import NotRead, Unreadable
 from parsers.files import File, Files
 from parsers.rule import Attachment, Field, Rule, TableBlock
 from parsers.text import CELL, label_key, normal
 from parsers.workbook import is_workbook, read_workbook
+
+_UNREAD: Final = Cell("")
+"""A cell that no field reads."""
 
 
 def read_sheets(files: Files, rule: Rule) -> Iterator[Table]:
@@ -53,7 +57,7 @@ class _Reader(BlockReader):
             self.incomplete(f"the mail has no attached file {self.named}")
         return found[0]
 
-    def _grids(self, file: File) -> tuple[Grid, ...]:
+    def _grids(self, file: File) -> Iterable[Grid]:
         octets = file.read()
         if is_workbook(octets):
             return read_workbook(octets, self._attachment.sheet)
@@ -61,7 +65,7 @@ class _Reader(BlockReader):
 
     # -- the headings --------------------------------------------------------------------------------------------
 
-    def _found(self, read: Sequence[Grid]) -> tuple[Grid, int, tuple[str, ...]]:
+    def _found(self, read: Iterable[Grid]) -> tuple[Grid, int, tuple[str, ...]]:
         """Return the sheet, or the reading by one delimiter, that has the columns; their row; and their headings.
 
         Texts get their normal form on the way: where one delimiter has the columns, the next ones cost nothing.
@@ -74,22 +78,28 @@ class _Reader(BlockReader):
                 by_header.append((grid, row))
                 if not grid.sheet:
                     break
+            elif not self._attachment.has_header and not grid.sheet and self._fits(grid):
+                break
         if by_header:
             if by_header[0][0].sheet and len(by_header) > 1:
                 self.invalid(f"{self.named} has {len(by_header)} sheets with these columns: name one by `sheet`")
             grid, row = by_header[0]
-            titles = _texts(row)
+            titles = texts_of(row.cells)
             self.check_columns(titles, f"row {row.number}")
             self._check_filled(titles, row.number)
             return grid, row.number, titles
         self._check_renamed(grids)
-        columns = self._attachment.columns
-        fitting = [grid for grid in grids if columns and any(len(row.cells) == len(columns) for row in grid.rows)]
+        fitting = [grid for grid in grids if self._fits(grid)]
         if not fitting:
             self._no_header(grids)
         if fitting[0].sheet and len(fitting) > 1:
             self.invalid(f"{self.named} has {len(fitting)} sheets of so many columns: name one by `sheet`")
-        return fitting[0], 0, columns
+        return fitting[0], 0, self._attachment.columns
+
+    def _fits(self, grid: Grid) -> bool:
+        """Say whether a row has as many cells as the rule names columns by their places."""
+        count = len(self._attachment.columns)
+        return count > 0 and any(len(row.cells) == count for row in grid.rows)
 
     def _header(self, grid: Grid) -> GridRow | None:
         """Return the row of the headings: the one that the rule names, or the first one that has all that are needed.
@@ -112,13 +122,15 @@ class _Reader(BlockReader):
     def _check_renamed(self, grids: Sequence[Grid]) -> None:
         """Raise Incomplete where a row has some headings and lacks others, naming what it lacks."""
         wanted = _keys_of(needed(self.block)) if self._attachment.has_header else []
+        if not wanted:
+            return
         best, most = None, 0
         for row in (row for grid in grids for row in grid.rows):
             found = _keys_in(row)
             count = sum(not keys.isdisjoint(found) for keys in wanted)
             best, most = (row, count) if count > most else (best, most)
         if best is not None:
-            self.check_columns(_texts(best), f"row {best.number}")
+            self.check_columns(texts_of(best.cells), f"row {best.number}")
 
     def _no_header(self, grids: Sequence[Grid]) -> NoReturn:
         """Raise Invalid for a file that no delimiter makes readable, else Incomplete."""
@@ -139,17 +151,19 @@ class _Reader(BlockReader):
         rows: list[Row] = []
         filled = {label_key(word) for word in self._attachment.fill_down}
         places = [place for place, title in enumerate(titles) if label_key(title) in filled]
+        read = tuple(sorted({place for field in self.block.fields for place in places_of(field, titles)}))
         last: dict[int, CellValue] = {}
         keys = [label_key(title) for title in titles]
+        named = len([key for key in keys if key])
         head = 0  # the last row, where it heads a group
         for row in grid.rows:
-            texts = _texts(row)
+            texts = texts_of(row.cells)
             head = 0
-            if row.number <= header or self.is_skipped(CELL.join(texts).strip()):
+            if row.number <= header or (self.block.skip and self.is_skipped(CELL.join(texts).strip())):
                 continue
-            if [label_key(text) for text in texts] == keys[: len(texts)] and len(texts) == len([k for k in keys if k]):
+            if len(texts) == named and all(map(eq, map(label_key, texts), keys)):
                 continue  # the headings again, as on a new page
-            told = [place for place, text in enumerate(texts) if text]
+            told = [place for place, text in enumerate(texts) if text] if self._attachment.group_rows or places else []
             if self._attachment.group_rows and told == [0] and len(titles) > 1:
                 head = row.number
                 continue
@@ -157,40 +171,52 @@ class _Reader(BlockReader):
             if told and all(place in places for place in told):
                 head = row.number
                 continue  # it only heads a group
-            rows.append(self._row(row, len(rows) + 1, titles, last, is_sheet=bool(grid.sheet), by_place=not header))
+            self._check_width(row, len(titles), is_sheet=bool(grid.sheet), by_place=not header)
+            rows.append(Row(row.number, len(rows) + 1, _cells(row, len(titles), read, last)))
         if head:
             self.invalid(f"{self.named} ends with row {head}, which heads a group, and no row below it")
         return tuple(rows)
 
-    def _row(
-        self,
-        row: GridRow,
-        number: int,
-        titles: tuple[str, ...],
-        last: dict[int, CellValue],
-        *,
-        is_sheet: bool,
-        by_place: bool,
-    ) -> Row:
-        cells = list(row.cells[: len(titles)])
-        beyond = any(cell != "" for cell in row.cells[len(titles) :])
-        if (beyond and (by_place or not is_sheet)) or (len(cells) < len(titles) and not is_sheet):
+    def _check_width(self, row: GridRow, wanted: int, *, is_sheet: bool, by_place: bool) -> None:
+        """Raise Invalid for a row of another number of cells than there are columns; a sheet leaves out empty ones."""
+        found = len(row.cells)
+        beyond = found > wanted and any(cell != "" for cell in row.cells[wanted:])
+        if (beyond and (by_place or not is_sheet)) or (found < wanted and not is_sheet):
             self.invalid(
                 f"row {row.number} of {self.named} has another number of cells than there are columns: "
-                f"{len(row.cells)}, {len(titles)}"
+                f"{found}, {wanted}"
             )
-        cells += [""] * (len(titles) - len(cells))
-        made = [last.get(place, "") if cell == "" else cell for place, cell in enumerate(cells)]
-        return Row(row.number, number, tuple(Cell(text_of(value), value=_typed(value)) for value in made))
+
+
+def _cells(row: GridRow, count: int, read: Iterable[int], last: Mapping[int, CellValue]) -> tuple[Cell, ...]:
+    """Return the cells of a row: those of the places that fields read; the others, which may be many, are empty.
+
+    `last`: by place what an empty cell means, of the columns that are filled down.
+    """
+    cells = [_UNREAD] * count
+    for place in read:
+        value = row.cells[place] if place < len(row.cells) else ""
+        if value == "":
+            value = last.get(place, "")
+        cells[place] = Cell(text_of(value), value=_typed(value))
+    return tuple(cells)
 
 
 def _normal(grid: Grid) -> Grid:
     """Return a grid with its texts in the normal form."""
-    rows = [
-        GridRow(row.number, tuple([normal(cell) if isinstance(cell, str) else cell for cell in row.cells]))
-        for row in grid.rows
-    ]
+    rows = [GridRow(row.number, _normal_cells(row.cells)) for row in grid.rows]
     return grid._replace(rows=tuple(row for row in rows if any(cell != "" for cell in row.cells)))
+
+
+def _normal_cells(cells: tuple[CellValue, ...]) -> tuple[CellValue, ...]:
+    """Return cells with their texts in the normal form: all at once where that only takes spaces off their ends."""
+    texts = [cell for cell in cells if isinstance(cell, str)]
+    joined = "".join(texts)
+    if joined.isascii() and joined.isprintable() and "  " not in joined:
+        if len(texts) == len(cells):
+            return tuple([text.strip() for text in texts]) if " " in joined else cells
+        return tuple([cell.strip() if isinstance(cell, str) else cell for cell in cells])
+    return tuple([normal(cell) if isinstance(cell, str) else cell for cell in cells])
 
 
 def _keys_of(fields: Sequence[Field]) -> list[frozenset[str]]:
@@ -204,11 +230,7 @@ def _has_all(wanted: Sequence[frozenset[str]], found: frozenset[str]) -> bool:
 
 def _keys_in(row: GridRow) -> frozenset[str]:
     """Return the keys of what stands in a row, as headings."""
-    return frozenset([label_key(text) for text in {text_of(cell) for cell in row.cells}])
-
-
-def _texts(row: GridRow) -> tuple[str, ...]:
-    return tuple([text_of(cell) for cell in row.cells])
+    return frozenset([label_key(text) for text in set(texts_of(row.cells))])
 
 
 def _typed(value: CellValue) -> CellValue:

@@ -17,10 +17,9 @@ from xml.parsers import expat
 
 from parsers.archive import Archive, is_zip
 from parsers.cell import Broken, CellValue, Number
-from parsers.delimited import MAX_COLUMNS, MAX_ROWS, Grid, GridRow
+from parsers.delimited import MAX_CELLS, MAX_COLUMNS, MAX_ROWS, Grid, GridRow
 from parsers.errors import NotRead
 
-MAX_CELLS: Final = 300_000
 MAX_ELEMENTS: Final = 1_500_000
 MAX_DEPTH: Final = 100
 MAX_STRING_ELEMENTS: Final = 250_000
@@ -36,6 +35,8 @@ _STYLES: Final = (
 _OLD: Final = b"\xd0\xcf\x11\xe0"
 """How an old spreadsheet (XLS) begins, and one that is encrypted."""
 _CHUNK: Final = 64 * 1024
+_TOO_MANY_CELLS: Final = f"it has more than {MAX_CELLS} cells"
+_TOO_MANY_TEXTS: Final = f"its cells share more than {MAX_STRING_ELEMENTS // 2} texts"
 
 
 def is_workbook(octets: bytes) -> bool:
@@ -104,6 +105,7 @@ class _Meter:
         self._in_string = False
 
     def measure(self, octets: bytes) -> _Measured:
+        _check_at_once(octets)
         parser = expat.ParserCreate(namespace_separator=" ")
         parser.StartDoctypeDeclHandler = self._refuse_doctype
         parser.StartElementHandler = self._start
@@ -152,14 +154,14 @@ class _Meter:
             counts.styles += 1
         counts.styles += self._is_style
         if counts.strings > MAX_STRING_ELEMENTS:
-            raise NotRead(f"its cells share more than {MAX_STRING_ELEMENTS // 2} texts")
+            raise NotRead(_TOO_MANY_TEXTS)
         if counts.styles > MAX_STYLE_ELEMENTS:
             raise NotRead(f"it has more than {MAX_STYLE_ELEMENTS} styles, formatted texts or parts")
 
     def _start_cell(self, attributes: dict[str, str]) -> None:
         self._counts.cells += 1
         if self._counts.cells > MAX_CELLS:
-            raise NotRead(f"it has more than {MAX_CELLS} cells")
+            raise NotRead(_TOO_MANY_CELLS)
         self._column = self._next(self._column, attributes.get("r"), _column)
         self._kind = attributes.get("t", "n")
         self._is_formula = self._has_value = False
@@ -193,6 +195,15 @@ class _Meter:
             self._in_value = False
         elif tag == "c" and self._is_formula and not self._has_value and self._kind != "str":
             self._found.unvalued.setdefault(self._row, set()).add(self._column)
+
+
+def _check_at_once(octets: bytes) -> None:
+    """Raise NotRead for a part that plainly holds too much, before it is gone through element by element."""
+    cells = octets.count(b"<c ") + octets.count(b"<c>") if b"<sheetData" in octets else 0
+    if cells > MAX_CELLS:
+        raise NotRead(_TOO_MANY_CELLS)
+    if octets.count(b"<si>") * 2 > MAX_STRING_ELEMENTS:
+        raise NotRead(_TOO_MANY_TEXTS)
 
 
 def _whole(text: str) -> int:

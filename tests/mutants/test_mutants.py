@@ -160,9 +160,9 @@ def test_red_when_a_subject_takes_nothing_back(cases: tuple[Case, ...], monkeypa
 
 def test_red_when_a_short_row_of_a_file_is_filled_up(cases: tuple[Case, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """A parser that takes a row of CSV with too few or too many cells is seen."""
-    row = sheets._Reader._row
+    check = sheets._Reader._check_width
     monkeypatch.setattr(
-        sheets._Reader, "_row", lambda *args, is_sheet, by_place: row(*args, is_sheet=True, by_place=False)
+        sheets._Reader, "_check_width", lambda *args, is_sheet, by_place: check(*args, is_sheet=True, by_place=False)
     )
     assert misread_with(cases, "attached_cells_shifted") > 0
 

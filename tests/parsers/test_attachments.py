@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import time
 import zipfile
+from collections.abc import Callable
 from decimal import Decimal
 from io import BytesIO, StringIO
 from typing import Any
@@ -16,11 +17,11 @@ from hypothesis import strategies as st
 from openpyxl import Workbook
 from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
-from parsers import Mailbox, Outcome, Reading, load_rules_text, parse_mail
+from parsers import Mailbox, Outcome, Reading, delimited, load_rules_text, parse_mail, read_mail, sheets, workbook
 from parsers.archive import MAX_MEMBERS, MAX_UNPACKED
-from parsers.delimited import MAX_COLUMNS, MAX_OCTETS, MAX_ROWS
+from parsers.delimited import MAX_CELLS, MAX_COLUMNS, MAX_OCTETS, MAX_ROWS
 from parsers.explain import render
-from parsers.workbook import MAX_CELLS, MAX_ELEMENTS, MAX_STRING_ELEMENTS, MAX_STYLE_ELEMENTS
+from parsers.workbook import MAX_ELEMENTS, MAX_STRING_ELEMENTS, MAX_STYLE_ELEMENTS
 from tests.rigs.sheets import mail_with, rewritten, saved, xlsx, zipped
 
 PACK = """\
@@ -530,6 +531,7 @@ def encrypted() -> bytes:
         ("a.zip", lambda: b"Unit,Owed\nA1,5\n", "no archive"),
         ("a.csv", lambda: b"Unit,Owed\n" + b"A1,5\n" * MAX_ROWS, f"more than {MAX_ROWS} rows"),
         ("a.csv", lambda: b"Unit,Owed\n" + b"," * MAX_COLUMNS, f"more than {MAX_COLUMNS} cells"),
+        ("a.csv", lambda: b"Unit,Owed\n" + (b"," * 149 + b"\n") * (MAX_CELLS // 150), f"more than {MAX_CELLS} cells"),
         ("a.csv", lambda: b"Unit,Owed\n" + b"A" * MAX_OCTETS, f"longer than {MAX_OCTETS} octets"),
         ("a.csv", lambda: b"Unit,Owed\nA" + "\u0301".encode() * 40, "combining marks"),
     ],
@@ -538,6 +540,44 @@ def encrypted() -> bytes:
 def test_bombs_are_refused(name: str, make: Any, words: str) -> None:
     """What would grow, nest or never end is refused before it is read, with the bound in the reason."""
     held(read({name: make()}, "Plain"), Outcome.INVALID, "cannot be read", words)
+
+
+def counting(calls: list[Any], work: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that does the same and notes what it was called with."""
+
+    def counted(*given: Any, **named: Any) -> Any:
+        calls.append(given)
+        return work(*given, **named)
+
+    return counted
+
+
+@pytest.mark.parametrize("subject", ["Placed", "Plain"])
+def test_a_large_report_is_gone_through_once(subject: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 10,000 rows by 20 columns no cell is normalized by itself, no delimiter tried in vain, no unread cell made."""
+    normalized, read_by, made = [list[Any]() for _ in range(3)]
+    monkeypatch.setattr(sheets, "normal", counting(normalized, sheets.normal))
+    monkeypatch.setattr(delimited, "_grid", counting(read_by, delimited._grid))
+    monkeypatch.setattr(sheets, "Cell", counting(made, sheets.Cell))
+    columns = ["Property", "Unit", "Tenant", "Amount", *(f"Column {number}" for number in range(16))]
+    pack = PACK.replace("[Property, Unit, Tenant, Amount], fill_down", f"[{', '.join(columns)}], fill_down")
+    rows = [["North", f"A{n}", "Ann Lee", "5.00", *["some more"] * 16] for n in range(1, MAX_ROWS)]
+    head = [["Property", "Unit", "Tenant", "Owed", *columns[4:]]] if subject == "Plain" else []
+    raw = mail_with({"a.csv": written([*head, *rows]).encode()}, subject=subject)
+    (rule,) = (rule for rule in load_rules_text({"d.yaml": pack}).packs["demo"].rules if rule.id == subject.lower())
+    (table,) = sheets.read_sheets(read_mail(raw).files, rule)
+    assert len(table.rows) == MAX_ROWS - 1
+    assert {row.cells[1].text for row in table.rows} == {f"A{n}" for n in range(1, MAX_ROWS)}
+    assert (len(normalized), len(read_by)) == (0, 1)
+    assert len(made) <= 3 * MAX_ROWS
+
+
+def test_too_many_cells_are_counted_before_they_are_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sheet beyond the bound is refused by one look at its octets."""
+    begun: list[Any] = []
+    monkeypatch.setattr(workbook._Meter, "_start", counting(begun, workbook._Meter._start))
+    held(read({"a.xlsx": cells(MAX_CELLS // 100 + 1, 100)}, "Plain"), Outcome.INVALID, f"more than {MAX_CELLS} cells")
+    assert 0 < len(begun) < 1000
 
 
 def test_what_a_spreadsheet_claims_of_its_size_is_not_believed() -> None:
