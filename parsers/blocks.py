@@ -56,7 +56,7 @@ class Table(NamedTuple):
     def place(self, row: Row) -> str:
         """Return a row in words."""
         if self.file:
-            return f"row {row.line} of `{self.block.title}`"
+            return f"row {row.line} of `{self.file}`"
         return f"row {row.number} of `{self.block.title}` (line {row.line})"
 
 
@@ -66,7 +66,7 @@ class BlockReader:
     def __init__(self, rule: Rule, block: TableBlock) -> None:
         self.rule = rule
         self.block = block
-        self.named = f"`{block.title}`"
+        self.named = f"`{block.title}`"  # a file's own name, once it is found
 
     def check_columns(self, titles: Sequence[str], where: str) -> None:
         """Raise for a column that is missing, or stands twice; `titles` are the headings, `where` they stand."""

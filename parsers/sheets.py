@@ -16,6 +16,8 @@ from parsers.rule import Attachment, Field, Rule, TableBlock
 from parsers.text import CELL, label_key, normal
 from parsers.workbook import is_workbook, read_workbook
 
+_TOLD: Final = 5
+"""So many files are named where there are too many."""
 _UNREAD: Final = Cell("")
 """A cell that no field reads."""
 
@@ -36,6 +38,7 @@ class _Reader(BlockReader):
 
     def table(self, files: Files) -> Table:
         file = self._file(files)
+        self.named = f"`{file.name}`"
         try:
             grids = self._grids(file)
             grid, header, titles = self._found(grids)
@@ -52,7 +55,8 @@ class _Reader(BlockReader):
     def _file(self, files: Files) -> File:
         found = files.named(self._attachment.names)
         if len(found) > 1:
-            self.invalid(f"the mail has {len(found)} attached files {self.named}")
+            names = ", ".join(f"`{file.name}`" for file in found[:_TOLD])
+            self.invalid(f"the mail has {len(found)} attached files {self.named}: {names}")
         if not found:
             self.incomplete(f"the mail has no attached file {self.named}")
         return found[0]

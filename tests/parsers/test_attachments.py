@@ -188,7 +188,7 @@ def test_a_declared_charset_is_not_believed() -> None:
 )
 def test_no_replacement_character_becomes_a_value(octets: bytes) -> None:
     """A file in none of the listed encodings is held, and so is one that lost characters before."""
-    held(read({"roll.csv": octets}), Outcome.INVALID, "`*.csv` cannot be read", "not a text")
+    held(read({"roll.csv": octets}), Outcome.INVALID, "`roll.csv` cannot be read", "not a text")
 
 
 def test_the_header_stands_below_a_preamble() -> None:
@@ -200,7 +200,7 @@ def test_the_header_stands_below_a_preamble() -> None:
 def test_quotes_hold_delimiters_and_line_ends() -> None:
     """A quoted cell may hold what parts cells and rows, and a reason names the line on which its row begins."""
     rows = [["Property", "Unit", "Status"], ['first\nsecond, "third"', "A1", "Rented"], ["", "A 2", "Sold"]]
-    held(read({"roll.csv": written(rows).encode()}), Outcome.INVALID, "row 4 of `*.csv`", "Status")
+    held(read({"roll.csv": written(rows).encode()}), Outcome.INVALID, "row 4 of `roll.csv`", "Status")
     rows[2][2] = "Vacant"
     assert [unit for unit, _ in told(read({"roll.csv": written(rows).encode()}))] == ["A1", "A 2"]
 
@@ -258,7 +258,7 @@ def test_marks_and_shortened_numbers_of_csv(cell: str, unit: str | None) -> None
     octets = f'Unit;Owed;Paid\r\n{cell};="5.00";=""\r\n'.encode()
     reading = read({"a.csv": octets}, "Plain")
     if unit is None:
-        held(reading, Outcome.INVALID, "`unit` in column `Unit` of row 2 of `*.csv` is a number that a spreadsheet")
+        held(reading, Outcome.INVALID, "`unit` in column `Unit` of row 2 of `a.csv` is a number that a spreadsheet")
     else:
         assert told(reading) == [(unit, {"balance_due": Decimal("5.00")})]
 
@@ -376,7 +376,7 @@ def test_what_a_spreadsheet_makes_of_a_unit(value: Any, layout: str, unit: str |
     book.active["A2"].number_format = layout
     reading = read({"a.xlsx": saved(book)}, "Plain")
     if unit is None:
-        held(reading, Outcome.INVALID, "`unit` in column `Unit` of row 2 of `*.csv`")
+        held(reading, Outcome.INVALID, "`unit` in column `Unit` of row 2 of `a.xlsx [Sheet]`")
     else:
         assert told(reading) == [(unit, {"balance_due": Decimal("5.00")})]
 
@@ -624,7 +624,12 @@ def test_an_archive_holds_the_file() -> None:
 def test_one_file_and_no_other() -> None:
     """Two files that fit are one too many; without one the mail is incomplete, or not the rule's."""
     octets = written(TWO).encode()
-    held(read({"a.csv": octets, "b.xlsx": xlsx(TWO)}), Outcome.INVALID, "2 attached files `*.csv`")
+    held(
+        read({"a.csv": octets, "b.xlsx": xlsx(TWO)}),
+        Outcome.INVALID,
+        "2 attached files `*.csv`",
+        ": `a.csv`, `b.xlsx`: ",
+    )
     held(read({"a.pdf": octets}), Outcome.INCOMPLETE, "no attached file `*.csv`")
     missed = read({"a.pdf": octets}, "Plain")
     held(missed, Outcome.UNMATCHED, "demo/plain", "attachment: *.csv")
