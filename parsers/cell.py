@@ -22,6 +22,8 @@ _DAY_ZERO_1904: Final = dt.datetime(1904, 1, 1)  # noqa: DTZ001
 _ZEROS = re.compile("0{2,15}")
 _PLAIN = re.compile(r"General|@|[#,0](?:[_ ;()$\\#,0-]|\.0)*", re.IGNORECASE)
 """Number formats that show a whole number as its digits. A file chooses its formats: each sign fits in one way only."""
+_SCALED = re.compile(r"(?<=[#0]),[^#0.;]*(?:[.;]|$)")
+"""What shows thousands, or millions: a comma behind the last digit of a format."""
 
 
 class Number(NamedTuple):
@@ -85,7 +87,7 @@ def _digits(number: Number) -> str:
     digits = f"{amount:.0f}"
     if _ZEROS.fullmatch(layout) and amount >= 0:
         return digits.zfill(len(layout))
-    if not _PLAIN.fullmatch(layout):
+    if not _PLAIN.fullmatch(layout) or _SCALED.search(layout):
         raise NotConverted("is a number that the spreadsheet shows otherwise")
     return digits
 

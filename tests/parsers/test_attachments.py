@@ -346,6 +346,16 @@ def test_serial_dates_of_both_systems(epoch: Any, serial: int) -> None:
     assert [body["paid_through_date"] for _, body in told(read({"a.xlsx": saved(book)}, "Plain"))] == ["2026-05-01"] * 3
 
 
+@pytest.mark.parametrize("layout", ["General", "#,##0.00", "#,##0,", "0,,", "$#,##0,.0"])
+def test_an_amount_is_the_stored_one_however_it_is_shown(layout: str) -> None:
+    """A format that shows thousands only changes what is shown: the amount is what the cell holds."""
+    book = Workbook()
+    book.active.append(["Unit", "Owed"])
+    book.active.append(["A1", 1250])
+    book.active["B2"].number_format = layout
+    assert told(read({"a.xlsx": saved(book)}, "Plain")) == [("A1", {"balance_due": Decimal(1250)})]
+
+
 @pytest.mark.parametrize(
     ("value", "layout", "unit"),
     [
@@ -361,6 +371,12 @@ def test_serial_dates_of_both_systems(epoch: Any, serial: int) -> None:
         (7, '"A"0', None),
         (7, "#,##0.00_);\\(#,##0.00\\)", "7"),
         (7, "0.5", None),
+        (7000, "#,##0,", None),
+        (7000, "0,", None),
+        (7000, "#,##0,_);(#,##0,)", None),
+        (7000000, "#,##0,,.00", None),
+        (1200, "#,##0_);(#,##0)", "1200"),
+        (1200, "0,0", "1200"),
         (7, "#" * 120 + "x", None),
         (7, "#,0 " * 60 + ".1", None),
         (10**15, "General", None),
