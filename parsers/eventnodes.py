@@ -75,6 +75,7 @@ class EventReader(NodeReader):
         return EventSpec(
             kind=kind,
             line=node.line,
+            column=node.column,
             unit=unit,
             on=specs.pop("on", None),
             values=tuple(specs.items()),

@@ -50,6 +50,7 @@ class FieldReader(NodeReader):
         return Field(
             name=name,
             line=node.line,
+            column=node.column,
             sources=tuple(sources),
             type=kind,
             optional=self.flag(keys.get("optional"), "optional"),
@@ -136,6 +137,7 @@ class FieldReader(NodeReader):
             field=Field(
                 name="occurred",
                 line=node.line,
+                column=node.column,
                 sources=tuple(self._sources(node, keys, "occurred", SOURCES)),
                 type=kind,
                 optional=self.flag(keys.get("optional"), "optional"),

@@ -277,7 +277,7 @@ class _PackFile(NodeReader):
             if rule.identity and other.identity == rule.identity:
                 continue
             self.fault(
-                places.get(rule.line) or node or Table(line=rule.line, column=1, items=()),
+                places.get(rule.line) or node or Table(line=rule.line, column=rule.column, items=()),
                 f"`{other.id}` ({other.file}:{other.line}) and `{rule.id}` ({rule.file}:{rule.line}) share an "
                 "occurrence: both name the same fields as `identity`, in the same order",
                 rule.id,

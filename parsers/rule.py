@@ -55,6 +55,7 @@ class Field:
 
     name: str
     line: int
+    column: int
     sources: tuple[Source, ...]
     type: Type = Type.TEXT
     optional: bool = False
@@ -118,6 +119,7 @@ class EventSpec:
 
     kind: Kind
     line: int
+    column: int
     unit: ValueSpec | None
     """None where the unit is found by its tenancy."""
     values: NamedSpecs = ()
@@ -237,6 +239,7 @@ class Rule:
     path: str
     """The rule file as the set has it: that of the pack, or the operator's own that extends it."""
     line: int
+    column: int
     when: When
     fields: tuple[Field, ...] = ()
     identity: tuple[str, ...] = ()

@@ -45,7 +45,7 @@ def lint_units(rules: Iterable[Rule], checked: Collection[str]) -> list[RuleErro
             rule,
             f"{rule.name}: the field `{field.name}` names a unit and has no `pattern`, so any text would be one: give "
             "it a `pattern`, or the mailbox a `unit_pattern` or a `unit_map`",
-            field.line,
+            field,
         )
         for rule in rules
         if rule.pack not in checked
@@ -167,7 +167,7 @@ def _unused(rule: Rule) -> Iterator[RuleError]:
                 rule,
                 f"{rule.name}: nothing uses the field `{field.name}`: name it in an event or in `identity`, or take "
                 "it out (what is only to be passed over stands in `ignore_lines`)",
-                field.line,
+                field,
             )
 
 
@@ -180,8 +180,10 @@ def _units_without_pattern(rule: Rule) -> list[Field]:
     return [field for field in fields if field.name in names and field.pattern is None]
 
 
-def _fault(rule: Rule, message: str, line: int | None = None) -> RuleError:
-    return RuleError(file=rule.path, line=rule.line if line is None else line, column=1, message=message)
+def _fault(rule: Rule, message: str, field: Field | None = None) -> RuleError:
+    """Return a fault of a rule, at the place of one of its fields or at its own."""
+    at = field or rule
+    return RuleError(file=rule.path, line=at.line, column=at.column, message=message)
 
 
 def _place(rule: Rule) -> str:

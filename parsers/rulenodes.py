@@ -64,6 +64,7 @@ class RuleReader(NodeReader):
             id=rule_id,
             path=self._file,
             line=node.line,
+            column=node.column,
             when=self._when(keys.get("when")),
             fields=fields,
             identity=tuple(

@@ -45,7 +45,7 @@ def find_unknown(rules: RuleSet, readers: Sequence[Reader]) -> list[RuleError]:
                 RuleError(
                     file=named.rule.path,
                     line=named.spec.line,
-                    column=1,
+                    column=named.spec.column,
                     message=f"unknown name `{named.name}`: no field of {named.rule.name}, "
                     "and no column of a unit map that the pack is read with",
                     text=named.name,

@@ -219,7 +219,7 @@ rules:
     for arguments in (("rules", "check"), ("config", "check")):
         done = run(*arguments, cwd=tmp_path)
         assert done.returncode == 2
-        assert b"sitelink.yaml:8:1: unknown name `lock_no`" in done.stderr
+        assert b"sitelink.yaml:8:9: unknown name `lock_no`" in done.stderr
         assert b"did you mean `lock_nr`?" in done.stderr
     configure(tmp_path, "A,K1,,,7", table=table, head=f"{HEAD},lock_no")
     assert run("rules", "check", cwd=tmp_path).returncode == 0

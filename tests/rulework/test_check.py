@@ -31,14 +31,14 @@ def told(rules: RuleSet) -> list[str]:
 def test_two_rules_of_one_when_are_told() -> None:
     """Rules whose conditions are the same, in whatever order, claim the same mails; other ones are no fault."""
     (said,) = told(loaded(rule("a", "body: [x, y], subject: ^Note"), rule("b", "subject: ^Note, body: [y, x]")))
-    assert said.startswith("two.yaml:9:1: two/b has the same `when` as two/a (two.yaml:4)")
+    assert said.startswith("two.yaml:9:5: two/b has the same `when` as two/a (two.yaml:4)")
     assert told(loaded(rule("a", "subject: ^Note"), rule("b", "subject: ^Other"))) == []
 
 
 def test_a_rule_that_claims_all_of_another_is_told() -> None:
     """A rule with one condition more never claims a mail alone, unless the other has a `not` for it."""
     (said,) = told(loaded(rule("a", "subject: ^Note, body: x"), rule("b", "subject: ^Note")))
-    assert said.startswith("two.yaml:4:1: two/b (two.yaml:9) claims every mail that two/a does")
+    assert said.startswith("two.yaml:4:5: two/b (two.yaml:9) claims every mail that two/a does")
     assert told(loaded(rule("a", "subject: ^Note, body: x"), rule("b", "subject: ^Note, not: x"))) == []
 
 
@@ -61,11 +61,11 @@ def test_a_wildcard_sender_overlaps() -> None:
     assert len(told(load_rules_text(packs))) == 1
 
 
-def test_a_field_that_nothing_uses_is_told_at_its_line() -> None:
+def test_a_field_that_nothing_uses_is_told_at_its_place() -> None:
     """What neither an event nor the identity names is told; what a template names is used."""
     extra = ", extra: {label: Extra}"
     (said,) = told(loaded(rule("a", "subject: ^Note", extra)))
-    assert said.startswith("two.yaml:6:1: two/a: nothing uses the field `extra`")
+    assert said.startswith("two.yaml:6:66: two/a: nothing uses the field `extra`")
     used = loaded(rule("a", "subject: ^Note", extra, 'unit: unit, pms_status_raw: "by {{ extra }}"'))
     assert told(used) == []
 
@@ -74,7 +74,7 @@ def test_a_unit_without_pattern_is_told_unless_the_mailboxes_know_units() -> Non
     """Any text would be a unit, where neither the field nor the mailbox says what one looks like."""
     rules = load_rules_text({"two.yaml": (HEAD + rule("a", "subject: ^Note")).replace(", pattern: '[A-Z][0-9]+'", "")})
     (said,) = map(str, lint_units(rules.packs["two"].rules, ()))
-    assert said.startswith("two.yaml:6:1: two/a: the field `unit` names a unit and has no `pattern`")
+    assert said.startswith("two.yaml:6:20: two/a: the field `unit` names a unit and has no `pattern`")
     assert lint_units(rules.packs["two"].rules, {"two"}) == []
     assert lint_units(loaded(rule("a", "subject: ^Note")).packs["two"].rules, ()) == []
 
@@ -97,10 +97,10 @@ def test_fixtures_prove_each_rule_from_both_sides(tmp_path: Path) -> None:
         return [str(fault) for fault in lint_fixtures(rules, readings)]
 
     mail(tmp_path / "two", "01-both", "Note")
-    both = "two.yaml:9:1: two/b and two/a (two.yaml:4) both claim 01-both.eml"
+    both = "two.yaml:9:5: two/b and two/a (two.yaml:4) both claim 01-both.eml"
     assert [said.partition(": save")[0].partition(": make")[0] for said in faults()] == [
-        "two.yaml:4:1: two/a: no fixture is left by it",
-        "two.yaml:9:1: two/b: no fixture is left by it",
+        "two.yaml:4:5: two/a: no fixture is left by it",
+        "two.yaml:9:5: two/b: no fixture is left by it",
         both,
     ]
     mail(tmp_path / "two", "02-other", "Reservation")
@@ -127,7 +127,7 @@ def test_warnings_are_printed_and_fail_only_when_strict(tmp_path: Path) -> None:
     done = run("rules", "check", "--no-fixtures", cwd=tmp_path)
     assert done.returncode == 0
     assert b"they load" in done.stdout
-    assert b"warning: rules/two.yaml:9:1: two/b has the same `when`" in done.stderr
+    assert b"warning: rules/two.yaml:9:5: two/b has the same `when`" in done.stderr
     assert b"no fixture" not in done.stderr
     mail(tmp_path / "fixtures" / "two", "01-both", "Note")
     done = run("rules", "check", "--strict", "--json", cwd=tmp_path)

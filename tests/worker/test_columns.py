@@ -34,8 +34,8 @@ def test_a_name_that_nothing_gives_is_told_with_the_nearest(tmp_path: Path) -> N
     assert find_unknown(rules, readers[:1]) == find_lacking(rules, readers[:1]) == []
     why = "no field of sitelink/note, and no column of a unit map that the pack is read with"
     assert [str(error) for error in find_unknown(rules, readers[1:])] == [
-        f"sitelink.yaml:8:1: unknown name `lock_no`: {why} (did you mean `lock_nr`?)",
-        f"sitelink.yaml:9:1: unknown name `gate`: {why}",
+        f"sitelink.yaml:8:9: unknown name `lock_no`: {why} (did you mean `lock_nr`?)",
+        f"sitelink.yaml:9:9: unknown name `gate`: {why}",
     ]
     assert find_unknown(rules, readers) == []
     (line,) = find_lacking(rules, readers)
