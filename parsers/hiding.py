@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
 from parsers.errors import Unreadable
+from parsers.fontsize import find_unsized, without_size
 
 _MAX_KEPT_STYLE: Final = 500
 _MAX_KEPT_SHEET: Final = 20_000
@@ -84,6 +85,9 @@ def find_hidden(tree: LexborHTMLParser, *, has_sheets: bool, tags: int) -> list[
     styles = [(has.get("style"), has.get("bgcolor")) for has in [node.attributes for node in nodes]]
     hiding = {style for style in set(styles) if _hides(style[0] or "", style[1] or "")}
     hidden = [node for node, style in zip(nodes, styles, strict=True) if style in hiding] if hiding else []
+    if unsized := {style for style in hiding if _is_unsized(style[0] or "", style[1] or "")}:
+        wrappers = {node.mem_id for node, style in zip(nodes, styles, strict=True) if style in unsized}
+        hidden = _but_sized(hidden, wrappers)
     if has_sheets:
         known = {node.mem_id for node in hidden}
         hidden += [node for node in _hidden_by_sheets(tree, tags) if node.mem_id not in known]
@@ -94,6 +98,20 @@ def _hides(style: str, bgcolor: str) -> bool:
     """Return whether a style hides its element; what is said of short ones is kept, since mails repeat them."""
     read = is_hidden if len(style) + len(bgcolor) <= _MAX_KEPT_STYLE else is_hidden.__wrapped__
     return read(style, bgcolor)
+
+
+def _is_unsized(style: str, bgcolor: str) -> bool:
+    """Return whether a style that hides does so by the size of its text alone."""
+    return "font" in style.lower() and not is_hidden.__wrapped__(without_size(style), bgcolor)
+
+
+def _but_sized(hidden: list[LexborNode], wrappers: set[int]) -> list[LexborNode]:
+    """Return what is hidden, without what has a size of its own within a wrapper whose text has none."""
+    numbers = {node.mem_id for node in hidden}
+    kept: list[LexborNode] = []
+    for node in hidden:
+        kept += find_unsized(node, wrappers, numbers) if node.mem_id in wrappers else [node]
+    return kept
 
 
 @lru_cache(maxsize=1024)
