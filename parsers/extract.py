@@ -60,6 +60,11 @@ def _may_go_on(text: str, below: Line, split: tuple[str, ...]) -> bool:
     return continues(text, without_emphasis(cells[0]), split, is_apart=below.gap or len(cells) > 1)
 
 
+def _holds(text: str, piece: str) -> bool:
+    """Say whether a text holds another one, and not as a piece of a longer word or number."""
+    return re.search(rf"(?<!\w){re.escape(piece)}(?!\w)", text) is not None
+
+
 class Extraction:
     """Reads the fields of one rule from one mail (or one JSON-LD block of it)."""
 
@@ -74,6 +79,8 @@ class Extraction:
         self._fields = rule.all_fields if fields is None else fields
         self.captures: list[Capture] = []
         self.nearest: dict[str, str] = {}
+        self._unclear: dict[str, Capture] = {}
+        """The empty texts of fields beside whose label several lines stand, and which the mail states nowhere else."""
         self.known: set[int] = set()
         """Further lines that are accounted for: those of tables, and headings that fields name."""
 
@@ -105,6 +112,9 @@ class Extraction:
                 missing.append(field)
         if missing:
             raise self._incomplete(missing)
+        for field in self._fields:
+            if field.name in self._unclear:
+                raise Invalid(self._told_unclear(field), (field.name,))
         for field in self._fields:
             if field.type is Type.LIST:
                 self._check_continued(field)
@@ -144,13 +154,16 @@ class Extraction:
             self._check_second_label(field, one)
         first = captures[0].raw
         if any(one.raw != first for one in captures[1:]):
-            places = ", ".join(sorted({_place(one) for one in captures}))
-            raise Invalid(
-                f"{self._rule.name}: the field `{field.name}` is stated with different values ({places}): "
-                "read the mail and enter the event by hand",
-                (field.name,),
-            )
+            raise self._contradicted(field, captures)
         return first
+
+    def _contradicted(self, field: Field, captures: list[Capture]) -> Invalid:
+        places = ", ".join(sorted({_place(one) for one in captures}))
+        return Invalid(
+            f"{self._rule.name}: the field `{field.name}` is stated with different values ({places}): "
+            "read the mail and enter the event by hand",
+            (field.name,),
+        )
 
     def _check_second_label(self, field: Field, found: Capture) -> None:
         """Raise Invalid for a text beside a label that goes on with another; a field with a pattern knows better."""
@@ -187,6 +200,9 @@ class Extraction:
         )
 
     def _incomplete(self, missing: list[Field]) -> Incomplete:
+        for field in missing:
+            if field.name in self._unclear:
+                return Incomplete(self._told_unclear(field), (field.name,))
         parts: list[str] = []
         known = self._captured()
         for field in missing:
@@ -214,7 +230,28 @@ class Extraction:
             found = [one for one in found if one.line in region and one.label_line in region]
         if field.nth is not None:
             found = sorted(found, key=lambda one: (one.label_line, one.start))[field.nth - 1 : field.nth]
-        return [one for one in found if one.raw != ""]
+        stated = [one for one in found if one.raw != ""]
+        if self._labels.several:
+            self._check_several(field, [one for one in found if one.raw == ""], stated)
+        return stated
+
+    def _check_several(self, field: Field, empty: list[Capture], stated: list[Capture]) -> None:
+        """Note where several lines stand beside a label; raise Invalid if they lack what the mail states elsewhere."""
+        for one in empty:
+            texts = self._labels.several.get(one.label_line, ()) if one.source is From.LABEL else ()
+            if texts and not stated:
+                self._unclear[field.name] = one
+            for other in stated if texts else ():
+                if isinstance(other.raw, str) and not any(_holds(text, other.raw) for text in texts):
+                    raise self._contradicted(field, [other, one])
+
+    def _told_unclear(self, field: Field) -> str:
+        label = self._unclear[field.name]
+        return (
+            f"{self._rule.name}: several lines stand beside the label `{label.label}` (line {label.label_line}), and "
+            f"which of them is the value of the field `{field.name}` is not certain: read the mail and enter the event "
+            f"by hand, or take it by a `regex` ({self._rule.file}:{field.line})"
+        )
 
     def _is_value_below(self, field: Field, found: Capture) -> bool:
         """Say whether what stands below a label is its value; raise Incomplete for an id of which it is not certain.

@@ -6,7 +6,7 @@ The parser is lexbor: what `parsers.bounds` refuses is never given to it.
 
 from collections.abc import Iterable
 from contextlib import suppress
-from itertools import repeat
+from itertools import pairwise, repeat
 from typing import Any, Final, NamedTuple, cast
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -18,7 +18,7 @@ from parsers.hiding import find_hidden
 from parsers.pattern import PatternSet
 from parsers.preformatted import MARK, TAGS, find_preformatted, split_lines
 from parsers.quoted import QUOTED, find_quoted
-from parsers.text import CELL, Line, line_of, normal, normal_marked, plain_lines, without_history
+from parsers.text import CELL, Line, line_of, mark_label, normal, normal_marked, plain_lines, without_history
 
 MAX_DROPPED: Final = 2000
 
@@ -226,6 +226,9 @@ class _Page:
         if (len(pages) == 1 and not is_header) or any(
             len(lines) > 1 or (lines and len(lines[0].cells) > 1) for lines in pages
         ):
+            for label, beside in pairwise(pages):
+                if len(label) == 1 and (len(pages) == 2 or label[0].text[-1] == ":"):
+                    mark_label(label, beside)
             self._extend(pages)
             return
         line = line_of([lines[0].text if lines else "" for lines in pages], gap=self._gap, header=is_header)
@@ -313,7 +316,7 @@ class _PlainRows:
             rows = [row.replace(_HEADING_MARK, CELL) for row in rows]
         texts = [row.strip() for row in rows]
         cells = [tuple(row[1:].split(CELL)) for row in rows]
-        values = zip(texts, cells, repeat(False), headers, repeat(0), repeat(""), strict=False)
+        values = zip(texts, cells, repeat(False), headers, repeat(0), repeat(""), repeat(0), strict=False)
         lines: Iterable[Line] = map(cast(Any, tuple).__new__, repeat(Line), values)  # Line._make, without a call each
         return [line for line in lines if line.text]
 

@@ -37,13 +37,17 @@ class Labels:
     def __init__(self, lines: tuple[Line, ...]) -> None:
         self._seen: defaultdict[str, list[_Seen]] = defaultdict(list)
         self._found: dict[tuple[str, ...], list[Sighting]] = {}
+        self.several: dict[int, tuple[str, ...]] = {}
+        """The lines beside a label, by its line, where they are several, so that its value cannot be told."""
         keys = label_keys([line.cells[0] for line in lines])
         for number, (line, key) in enumerate(zip(lines, keys, strict=True), 1):
-            text, cells, _, is_header, _, _ = line
+            text, cells, _, is_header, _, _, beside = line
             if is_header:
                 continue
             if "*" in text or "_" in text:
                 cells = tuple([without_emphasis(cell) for cell in cells])
+            if beside and text.partition(":")[2] == "":
+                self._note_several(number, key, text, lines[number : number + beside])
             if ":" in text:
                 self._index(number, line, cells, lines[number] if number < len(lines) else None)
             elif len(cells) == 2:
@@ -51,6 +55,14 @@ class Labels:
                 if cells is not line.cells:
                     start = _start_in(line, cells, cells[1], start)
                 self._seen[key].append((number, cells[0], cells[1], start, ""))
+
+    def _note_several(self, number: int, key: str, label: str, beside: tuple[Line, ...]) -> None:
+        """Note a label beside which several lines stand, unless these hold labels of their own."""
+        texts = tuple([line.text for line in beside])
+        if not any(map(opens_label, texts)):
+            self.several[number] = texts
+            if ":" not in label:
+                self._seen[key].append((number, label, "", 0, ""))
 
     def of(self, labels: tuple[str, ...]) -> list[Sighting]:
         """Return every sighting of some labels; rules ask for the same ones again and again."""

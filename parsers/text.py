@@ -64,6 +64,8 @@ class Line(NamedTuple):
     raw: str = ""
     """A line of plain text as it is set, where a table would have other cells than `cells`: it holds empty ones, or
     bars or runs of spaces part them."""
+    beside: int = 0
+    """How many lines, which stand below, the one cell beside holds that may be the value of this one; else 0."""
 
 
 def normal(text: str) -> str:
@@ -111,6 +113,12 @@ def line_of(cells: Sequence[str], *, gap: bool = False, header: bool = False, ap
     """Return the line of some cells that are normal already; None when all are empty."""
     text = cells[0] if len(cells) == 1 else CELL.join(cells).strip()
     return Line(text, tuple(cells), gap, header, apart) if text else None
+
+
+def mark_label(lines: list[Line], beside: Sequence[Line]) -> None:
+    """Note in the last of some lines how many lines stand beside it, if they are several that may be its value."""
+    if lines and len(lines[-1].cells) == 1 and len(beside) > 1 and all(len(line.cells) == 1 for line in beside):
+        lines[-1] = lines[-1]._replace(beside=len(beside))
 
 
 def plain_lines(text: str, *, flowed: bool = False, whole: bool = False) -> list[Line]:

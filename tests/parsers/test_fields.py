@@ -19,11 +19,13 @@ rules:
 """
 
 
-def read(field: str, body: str, *, more: str = "", subject: str = "Note on B7", head: str = "") -> Reading:
+def read(
+    field: str, body: str, *, more: str = "", subject: str = "Note on B7", head: str = "", kind: str = "text/plain"
+) -> Reading:
     rules = load_rules_text({"demo.yaml": RULE.format(field=field, more=more)})
     raw = (
         f"From: a@example.com\nSubject: {subject}\nDate: Fri, 01 May 2026 09:30:00 -0500\n{head}"
-        f"Content-Type: text/plain; charset=utf-8\n\n{body}"
+        f"Content-Type: {kind}; charset=utf-8\n\n{body}"
     )
     return parse_mail(raw.encode(), rules, mailbox=MAILBOX)
 
