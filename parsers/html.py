@@ -22,12 +22,12 @@ from parsers.text import CELL, Line, line_of, mark_label, normal, normal_marked,
 
 MAX_DROPPED: Final = 2000
 
-_TEXT, _BLOCK, _GAP, _BREAK, _SECTION, _ROW, _CELL, _HEADING, _UNSEEN, _COMMENT = range(10)
+_TEXT, _BLOCK, _GAP, _BREAK, _SECTION, _ROW, _CELL, _HEADING, _UNSEEN, _COMMENT, _TERMS, _TERM, _VALUE = range(13)
 """What becomes of a node; of one that has no such kind, only what is in it counts. A gap is a block between blanks."""
 _TAGS: Final = {
-    _GAP: ("p", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "table", "ul", "ol", "dl", "blockquote"),
+    _GAP: ("p", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "table", "ul", "ol", "blockquote"),
     _BLOCK: (
-        "address", "article", "aside", "body", "caption", "center", "dd", "details", "div", "dt", "fieldset", "figure",
+        "address", "article", "aside", "body", "caption", "center", "details", "div", "fieldset", "figure",
         "footer", "form", "header", "html", "legend", "li", "main", "nav", "section", "summary", *TAGS,
     ),
     _BREAK: ("br",),
@@ -35,6 +35,9 @@ _TAGS: Final = {
     _ROW: ("tr",),
     _CELL: ("td",),
     _HEADING: ("th",),
+    _TERMS: ("dl",),
+    _TERM: ("dt",),
+    _VALUE: ("dd",),
     _UNSEEN: (
         "head", "style", "script", "title", "noscript", "template", "svg", "math", "object", "iframe", "textarea",
         "select", "button", "dialog", "datalist", "s", "strike", "del",
@@ -146,6 +149,10 @@ class _Page:
                 self._block(child, gap=True)
             elif kind == _BLOCK:
                 self._block(child, gap=False)
+            elif kind == _TERMS:
+                self._terms(child)
+            elif kind in (_TERM, _VALUE):  # outside a list of them
+                self._block(child, gap=False)
             elif kind == _BREAK:
                 self.end_line(explicit=True)
             elif kind == _SECTION:
@@ -235,6 +242,50 @@ class _Page:
         if line is not None:
             self.lines.append(line)
             self._gap = False
+
+    def _terms(self, node: LexborNode) -> None:
+        """Write a ``<dl>``: a term and what describes it are the cells of a row, where each is one line."""
+        if self._text:
+            self.end_line()
+        self._gap = True
+        self._groups(node)
+        self._gap = True
+
+    def _groups(self, node: LexborNode) -> None:
+        """Write the terms of a list, each with what stands below it; what is neither is a block."""
+        if node.text(deep=False).strip():
+            self.children(node)
+            self.end_line()
+            return
+        terms: list[LexborNode] = []
+        values: list[LexborNode] = []
+        for child in node.iter():
+            kind = _KINDS.get(child.tag_id)
+            if kind == _VALUE:
+                values.append(child)
+            elif kind != _UNSEEN and kind != _COMMENT:
+                if values or kind != _TERM:
+                    self._group(terms, values)
+                    terms, values = [], []
+                if kind == _TERM:
+                    terms.append(child)
+                elif child.css_first("dt, dd") is not None:
+                    self._groups(child)
+                else:
+                    self._block(child, gap=False)
+        self._group(terms, values)
+
+    def _group(self, terms: list[LexborNode], values: list[LexborNode]) -> None:
+        """Write some terms, and what describes all of them."""
+        labels = [line for term in terms for line in _cell_lines(term, self._preformatted)]
+        texts = [line for value in values for line in _cell_lines(value, self._preformatted)]
+        if values and len(labels) == 1 and len(texts) <= 1 and all(len(line.cells) == 1 for line in (*labels, *texts)):
+            cells = (labels[0].text, texts[0].text if texts else "")
+            labels, texts = [Line(CELL.join(cells).strip(), cells)], []
+        elif len(texts) > 1:
+            labels = [line._replace(apart=1) for line in labels]
+            mark_label(labels, texts)
+        self._extend([labels + texts])
 
     def _extend(self, pages: list[list[Line]]) -> None:
         """Write the lines of cells one after the other: those of cells side by side are apart from each other."""
