@@ -4,6 +4,7 @@ A style sheet counts as it does on a wide screen. What it hides under a media qu
 """
 
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
 from math import comb
@@ -64,7 +65,7 @@ _INHERITED = frozenset(("font-size", "font", "visibility", "color"))
 _RESTATES = "[style], [class], [id], font"
 
 
-class _Rule(NamedTuple):
+class Rule(NamedTuple):
     """One property under one selector."""
 
     selector: str
@@ -142,19 +143,19 @@ def _colour(value: str) -> str:
 
 
 def _hidden_by_sheets(tree: LexborHTMLParser, tags: int) -> list[LexborNode]:
-    rules: list[_Rule] = []
+    rules: list[Rule] = []
     for sheet in tree.css("style"):
         text = sheet.text()
         read = _rules if len(text) <= _MAX_KEPT_SHEET else _rules.__wrapped__
         rules += read(text, sheet.attributes.get("media") or "")
     rules = [rule._replace(place=place) for place, rule in enumerate(rules)] if rules else []
     hiding = [rule for rule in rules if rule.hides]
-    found = _match(tree, hiding, tags)
+    found = match_rules(tree, hiding, tags)
     names = {rule.name for rule, nodes in found if nodes}
     shown = [rule for rule in rules if not rule.hides and rule.name in names]
-    found += _match(tree, shown, tags)
+    found += match_rules(tree, shown, tags)
     nodes: dict[int, LexborNode] = {}
-    winners: dict[tuple[int, str], _Rule] = {}
+    winners: dict[tuple[int, str], Rule] = {}
     for rule, matched in sorted(found, key=lambda pair: (pair[0].weight, pair[0].place)):
         for node in matched:
             winners[node.mem_id, rule.name] = rule
@@ -163,18 +164,18 @@ def _hidden_by_sheets(tree: LexborHTMLParser, tags: int) -> list[LexborNode]:
     return [nodes[mem_id] for mem_id in hidden]
 
 
-def _match(tree: LexborHTMLParser, rules: list[_Rule], tags: int) -> list[tuple[_Rule, list[LexborNode]]]:
+def match_rules(tree: LexborHTMLParser, rules: list[Rule], tags: int) -> list[tuple[Rule, list[LexborNode]]]:
     """Return the elements of each rule: none where its selector cannot be read."""
     if len(rules) > MAX_SELECTORS or len(rules) * tags > _MAX_MATCHED:
-        raise Unreadable("the style sheets of an HTML part hide by too many selectors")
-    found: list[tuple[_Rule, list[LexborNode]]] = []
+        raise Unreadable("the style sheets of an HTML part hold too many selectors that count")
+    found: list[tuple[Rule, list[LexborNode]]] = []
     depth = _depth(tree) if rules else 0
     looks = 0
     for rule in rules:
         steps = len(_STEP.findall(rule.selector))
         looks += tags * comb(depth, max(0, steps - 1))
         if steps > _MAX_STEPS or looks > _MAX_LOOKS or (tags > _MAX_SLOW_TAGS and _SLOW.search(rule.selector)):
-            raise Unreadable("a style sheet of an HTML part hides by a selector that takes too long")
+            raise Unreadable("a style sheet of an HTML part holds a selector that takes too long")
         with suppress(SelectolaxError, ValueError):
             found.append((rule, tree.css(rule.selector)))
     return found
@@ -191,7 +192,7 @@ def _depth(tree: LexborHTMLParser) -> int:
     return deepest
 
 
-def _is_restated(node: LexborNode, rule: _Rule) -> bool:
+def _is_restated(node: LexborNode, rule: Rule) -> bool:
     """Return whether the element's own style, or one within where the property is inherited, may say otherwise."""
     if rule.name in _INHERITED and any(below.mem_id != node.mem_id for below in node.css(_RESTATES)):
         return True
@@ -200,14 +201,22 @@ def _is_restated(node: LexborNode, rule: _Rule) -> bool:
 
 
 @lru_cache(maxsize=32)
-def _rules(sheet: str, media: str) -> tuple[_Rule, ...]:
+def _rules(sheet: str, media: str) -> tuple[Rule, ...]:
     """Return what a sheet says of properties that can hide, in its order; nothing of one that hides nothing."""
-    sheet = _COMMENT.sub("", sheet)
-    if not is_hidden.__wrapped__(re.sub(r"[{}]", ";", sheet)):
+    if not is_hidden.__wrapped__(re.sub(r"[{}]", ";", _COMMENT.sub("", sheet))):
         return ()
+    blocks = blocks_of(sheet, media)
+    return tuple(rule for selectors, text, is_known in blocks for rule in _rules_of(selectors, text, is_known=is_known))
+
+
+def blocks_of(sheet: str, media: str) -> Iterator[tuple[str, str, bool]]:
+    """Yield the selectors and declarations of each block that may count on a wide screen, and whether it does.
+
+    Raise Unreadable for a sheet that is too long or nests too deep.
+    """
+    sheet = _COMMENT.sub("", sheet)
     if len(sheet) > _MAX_SHEET:
         raise Unreadable(f"a style sheet of an HTML part is longer than {_MAX_SHEET} characters")
-    rules: list[_Rule] = []
     around = [f"@media {media}"] if media else []
     depth = len(around)
     for text, mark in _PIECE.findall(sheet):
@@ -218,25 +227,29 @@ def _rules(sheet: str, media: str) -> tuple[_Rule, ...]:
         elif len(around) > depth:
             selector = around.pop()
             if selector[:1] != "@" and not any(_NOT_WIDE.search(query) for query in around):
-                is_known = all(_WIDE.fullmatch(query) for query in around)
-                rules += [rule for rule in _rules_of(selector, text) if rule.hides or is_known]
-    return tuple(rules)
+                yield selector, text, all(_WIDE.fullmatch(query) for query in around)
 
 
-def _rules_of(selectors: str, declarations: str) -> list[_Rule]:
+def _rules_of(selectors: str, declarations: str, *, is_known: bool) -> list[Rule]:
+    """Return what a block says of properties: where it is not known whether it counts, what hides alone."""
     stated = _declarations(declarations)
     of_one = [(name, is_hidden(f"{name}:{value}"), "!" in value) for name, value in stated]
     if not any(hides for _, hides, _ in of_one) and is_hidden.__wrapped__(declarations):
         of_one = [
             (name, True, important) for name, _, important in of_one if name in ("height", "width", "clip", "color")
         ]
-    rules: list[_Rule] = []
+    return [rule for rule in rules_of(selectors, of_one) if rule.hides or is_known]
+
+
+def rules_of(selectors: str, stated: list[tuple[str, bool, bool]]) -> list[Rule]:
+    """Return the rules of a block's selectors for properties, each with whether it hides and is important."""
+    rules: list[Rule] = []
     for written in selectors.split(","):
         selector = written.strip()
         if selector and not _STATEFUL.search(selector):
             tags = sum(step.isalpha() for step in _STEP.findall(selector))
             exact = (selector.count("#"), len(re.findall(r"[.\[:]", selector)), tags)
-            rules += [_Rule(selector, name, hides, (important, *exact)) for name, hides, important in of_one]
+            rules += [Rule(selector, name, hides, (important, *exact)) for name, hides, important in stated]
     return rules
 
 

@@ -88,7 +88,7 @@ def read_html(html: str, *, is_forward: bool = False, bounds: Bounds | None = No
         return HtmlText([], [], whole=False, history=False)
     marks = _MARKS.found(html)
     whole = is_forward or 2 in marks
-    texts = find_preformatted(tree) if 3 in marks else {}
+    texts = find_preformatted(tree, tags=html.count("<")) if 3 in marks else {}
     if 0 in marks:
         _drop(find_quoted(tree, lambda node: _opening(node, texts)) if whole else tree.css(QUOTED))
     blocks = [node.text() for node in tree.css(_LD_JSON)] if 1 in marks else []
