@@ -127,7 +127,7 @@ class _Mark(NamedTuple):
     head: int
     """Where the header begins, if there is one."""
     quoted: bool = False
-    """Whether it stands behind ``>``."""
+    """Whether the header stands behind ``>``."""
 
 
 def _unwrap_once(lines: list[Line], subject: str, *, folded: bool) -> Unwrapped:
@@ -160,7 +160,8 @@ def _first_mark(lines: list[Line], *, folded: bool) -> _Mark | None:
             if _SEPARATOR.fullmatch(bare):
                 return _Mark(_Kind.FORWARD, number, number + 1, quoted=True)
         elif text[-1] in ":-" and _SEPARATOR.fullmatch(text):
-            return _Mark(_Kind.FORWARD, number, number + 1)
+            quoted = number + 1 < len(lines) and lines[number + 1].text[0] == ">"
+            return _Mark(_Kind.FORWARD, number, number + 1, quoted=quoted)
         elif text[-1] in ":-_" and _ORIGINAL.fullmatch(text):
             if _head_at(lines, number + 1, folded=folded):
                 return _Mark(_Kind.HEAD, number, number + 1)

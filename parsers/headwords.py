@@ -23,10 +23,11 @@ _LONGEST: Final = max(len(word) for word in _NAMES)
 def head_word(text: str) -> tuple[str, str] | None:
     """Return what a line of such a header states (FROM, DATE, SUBJECT or OTHER) and its value; None for other lines.
 
-    `text` is in the normal form. A space before the colon (French) and the stars of a bold word do not count.
+    `text` is in the normal form. A space before the colon (French), the stars of a bold word and a tab behind
+    the colon (Thunderbird) do not count.
     """
     word, colon, value = text[: _LONGEST + 6].partition(":")
     if not colon:
         return None
     name = _NAMES.get(word.strip("* ").casefold())
-    return (name, (value + text[_LONGEST + 6 :]).strip("* ")) if name else None
+    return (name, (value + text[_LONGEST + 6 :]).replace("\t", " ").strip("* ")) if name else None

@@ -297,3 +297,42 @@ def test_deep_quotes_end(text: str, kind: str) -> None:
         events = ()
     assert events == ()
     assert time.process_time() - begun < 1
+
+
+@pytest.mark.parametrize("line", ["Begin forwarded message:", "Anfang der weitergeleiteten Nachricht:", GMAIL])
+def test_a_quoted_mail_below_a_line_that_is_not_quoted_is_forwarded(line: str) -> None:
+    """The note above is not read; what is torn, or no header behind the marks, is held."""
+    inside = quoted(f"{HEAD}\n\n{NOTICE}")
+    mail = read(f"{OTHER}\n\n{line}\n\n{inside}\n{OTHER}")
+    assert (mail.from_address, mail.subject, mail.text) == ("noreply@sitelink.com", "Move In Notification", NOTICE)
+    assert len(mail.chain) == 1
+    torn = parsed(f"{line}\n\n{inside}\nx\n{quoted(OTHER)}")
+    assert (torn.outcome, torn.events) == (Outcome.INCOMPLETE, ())
+    assert parsed(f"{line}\n\n{quoted(NOTICE)}").events == ()
+    answer = parsed(f"Thanks\n\n{line}\n\n{inside}", subject="Re: Move In Notification")
+    assert answer.events == ()
+
+
+@pytest.mark.parametrize("blank", ["\t", "   ", " \t ", "\t\t"])
+def test_blanks_behind_the_words_of_a_header_do_not_count(blank: str) -> None:
+    """Thunderbird sets a tab there, other programs align their headers by spaces."""
+    head = HEAD.replace(": ", f":{blank}")
+    for text in (f"{OTHER}\n\n-------- Forwarded Message --------\n{head}\n\n{NOTICE}", f"{head}\n\n{NOTICE}"):
+        mail = read(text)
+        assert (mail.from_address, mail.subject, mail.text) == ("noreply@sitelink.com", "Move In Notification", NOTICE)
+        assert mail.local_date == dt.datetime.fromisoformat("2026-05-01T09:30")
+
+
+def test_a_header_in_a_table_is_a_header() -> None:
+    """Its rows are lines of it, in whatever order, and what stands below the table is the mail."""
+    rows = "".join(
+        f"<tr><th align=right>{word}: </th><td>{value}</td></tr>"
+        for word, _, value in (line.replace("<", "&lt;").partition(": ") for line in reversed(HEAD.split("\n")))
+    )
+    table = f"<table class=moz-email-headers-table><tbody>{rows}</tbody></table>"
+    body = "".join(f"<div>{line}</div>" for line in NOTICE.split("\n"))
+    inside = f"<br>-------- Forwarded Message --------{table}<br><br>{body}"
+    page = f"<p>Unit: Z999</p><div class=moz-forward-container>{inside}</div>"
+    mail = read(page, kind="html")
+    assert (mail.from_address, mail.subject, mail.text) == ("noreply@sitelink.com", "Move In Notification", NOTICE)
+    assert read(page, kind="html", subject="Re: Move In Notification").text == "Unit: Z999"
