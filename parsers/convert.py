@@ -120,9 +120,9 @@ def _named_by(language: str) -> dict[str, str]:
     short_months = [word for words in calendar.short_months for word in words]
     return {
         "d": f"{_DAY}{calendar.ordinal}",
-        "B": f"(?P<B>{'|'.join(calendar.months)})",
+        "B": f"(?P<B>{_longest_first([*calendar.months, *dict(calendar.further_months)])})",
         "b": f"(?P<b>{_longest_first(short_months)})\\.?",
-        "A": f"(?P<A>{'|'.join(calendar.days)})",
+        "A": f"(?P<A>{_longest_first([*calendar.days, *dict(calendar.further_days)])})",
         "a": f"(?P<a>{_longest_first(calendar.short_days)})\\.?",
     }
 
@@ -174,8 +174,7 @@ def _is_on_its_day(form: DateFormat, moment: dt.datetime, text: str) -> bool:
     match = form.regex.fullmatch(text) if form.names_day else None
     given = match.groupdict() if match else {}
     named = {word.lower() for key in "Aa" if (word := given.get(key))}
-    calendar = CALENDARS[form.language]
-    return named <= {calendar.days[moment.weekday()], calendar.short_days[moment.weekday()]}
+    return named <= CALENDARS[form.language].names_of_day(moment.weekday())
 
 
 def _month(given: dict[str, str | None], language: str) -> int:

@@ -200,7 +200,7 @@ class _PackFile(NodeReader):
         )
 
     def _locale(self, node: Node | None) -> str:
-        language = self.text(node, "a locale").partition("_")[0] or "en"
+        language = self.text(node, "a locale").replace("-", "_").partition("_")[0] or "en"
         if node is not None and language not in CALENDARS:
             self.fault(node, f"unknown locale `{language}`: one of {', '.join(CALENDARS)}", language)
             return "en"

@@ -150,7 +150,7 @@ _PACK: Final[dict[str, Schema]] = {
         "description": "domains that may speak for it; `any` for structured data only",
     },
     "dates": {**_ref("texts"), "description": f"formats such as %m/%d/%Y, tried in order, or the word {ISO}"},
-    "locale": {"type": "string", "pattern": f"^({'|'.join(CALENDARS)})(_|$)"},
+    "locale": {"type": "string", "pattern": f"^({'|'.join(CALENDARS)})([_-]|$)"},
     "money": _MONEY,
     "location": _ref("field"),
     "labels": {"type": "object", "additionalProperties": _ref("texts")},

@@ -17,10 +17,10 @@ MAX_LENGTH: Final = 100
 _LANGUAGES: Final = ("en", "de", "fr", "es")
 """Those of the mail programs whose forwards are read."""
 _FURTHER_MONTHS: Final = {
-    "jän": 1, "jänner": 1, "fév": 2, "mrz": 3, "setiembre": 9,
+    "fév": 2, "mrz": 3,
 }  # fmt: skip
 """What people and programs write beside the names of the calendars."""
-_FURTHER_DAYS: Final = {"tues": 1, "thur": 3, "thurs": 3, "sonnabend": 5}
+_FURTHER_DAYS: Final = {"tues": 1, "thur": 3, "thurs": 3}
 
 
 def _months() -> Iterator[tuple[str, int]]:
@@ -28,6 +28,7 @@ def _months() -> Iterator[tuple[str, int]]:
         calendar = CALENDARS[language]
         for number, (name, short) in enumerate(zip(calendar.months, calendar.short_months, strict=True), 1):
             yield from ((word, number) for word in (name, *short))
+        yield from calendar.further_months
 
 
 def _days() -> Iterator[tuple[str, int]]:
@@ -36,6 +37,7 @@ def _days() -> Iterator[tuple[str, int]]:
         yield from (
             (word, number) for names in (calendar.days, calendar.short_days) for number, word in enumerate(names)
         )
+        yield from calendar.further_days
 
 
 _MONTHS: Final = {**dict(_months()), **_FURTHER_MONTHS}

@@ -57,7 +57,14 @@ _CALENDAR = _words(
 ) | {
     word.rstrip(".").casefold()
     for one in CALENDARS.values()
-    for names in (one.months, one.days, one.short_days, *one.short_months)
+    for names in (
+        one.months,
+        one.days,
+        one.short_days,
+        *one.short_months,
+        dict(one.further_months),
+        dict(one.further_days),
+    )
     for word in names
 }
 

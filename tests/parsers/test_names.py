@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parsers import Mailbox, load_rules_text, parse_mail
 from parsers.convert import NotConverted, date_format, read_moment
 from parsers.names import CALENDARS
 
@@ -43,6 +44,61 @@ def test_a_date_is_read_in_its_language(language: str, form: str, written: str) 
 
 
 @pytest.mark.parametrize(
+    ("language", "form", "written", "expected"),
+    [
+        ("de", "%d. %B %Y", "5. Jänner 2026", "2026-01-05"),
+        ("de", "%d. %b %Y", "5. Jän. 2026", "2026-01-05"),
+        ("de", "%d. %B %Y", "5. JÄNNER 2026", "2026-01-05"),
+        ("de", "%d. %B %Y", "5. Feber 2026", "2026-02-05"),
+        ("de", "%A, %d. %B %Y", "Sonnabend, 2. Mai 2026", "2026-05-02"),
+        ("es", "%d de %B de %Y", "5 de setiembre de 2026", "2026-09-05"),
+        ("es", "%d %b %Y", "5 set. 2026", "2026-09-05"),
+        ("fr", "%d %b %Y", "5 juill. 2026", "2026-07-05"),
+    ],
+)
+def test_names_of_a_territory_are_read_in_its_language(language: str, form: str, written: str, expected: str) -> None:
+    """None of them means another month or day elsewhere, so that they count wherever the language is spoken."""
+    assert moment(written, form, language) == dt.datetime.fromisoformat(expected)
+
+
+def test_a_further_name_of_a_day_must_be_that_of_the_date() -> None:
+    """As any other name; and it stands for no other language."""
+    for language, written in (("de", "Sonnabend, 1. Mai 2026"), ("de", "5. setiembre 2026"), ("es", "5 Jänner 2026")):
+        form = "%A, %d. %B %Y" if "," in written else "%d. %B %Y" if "." in written else "%d %B %Y"
+        with pytest.raises(NotConverted):
+            moment(written, form, language)
+
+
+@pytest.mark.parametrize(
+    ("locale", "form", "written"),
+    [
+        ("de_AT", "%d. %B %Y", "1. Jänner 2026"),
+        ("de-AT", "%d. %B %Y", "1. Jänner 2026"),
+        ("en-GB", "%d %B %Y", "1st January 2026"),
+        ("pt_BR", "%d de %B de %Y", "1º de janeiro de 2026"),
+        ("es-PE", "%d de %B de %Y", "1 de enero de 2026"),
+    ],
+)
+def test_a_territory_behind_a_language_is_read(locale: str, form: str, written: str) -> None:
+    """However the two are joined, the names are those of the language."""
+    rules = load_rules_text(
+        {
+            "x.yaml": f"pack: x\nsenders: [x.example]\nlocale: {locale}\ndates: ['{form}']\nrules:\n  - id: r\n"
+            "    when: {subject: Hi}\n    fields: {unit: {label: Unit}, paid: {label: Paid, type: date}}\n"
+            "    events: [{patch: {unit: unit, paid_through_date: paid}}]\n"
+        }
+    )
+    head = "From: a@x.example\nSubject: Hi\nDate: Thu, 01 Jan 2026 09:30:00 +0100\n"
+    raw = f"{head}Content-Type: text/plain; charset=utf-8\n\n"
+    reading = parse_mail(
+        f"{raw}Unit: A1\nPaid: {written}\n".encode(),
+        rules,
+        mailbox=Mailbox(address="x@y.test", company="c", location="L"),
+    )
+    assert [event.body["paid_through_date"] for event in reading.events] == ["2026-01-01"], reading.reason
+
+
+@pytest.mark.parametrize(
     ("language", "form", "written"),
     [
         ("en", "%d %B %Y", "1 mai 2026"),
@@ -66,7 +122,9 @@ def test_calendars_are_whole(language: str) -> None:
     calendar = CALENDARS[language]
     assert (len(calendar.months), len(calendar.short_months)) == (12, 12)
     assert (len(set(calendar.days)), len(set(calendar.short_days))) == (7, 7)
-    names = [{name, *short} for name, short in zip(calendar.months, calendar.short_months, strict=True)]
+    further = [{name for name, of in calendar.further_months if of == number} for number in range(1, 13)]
+    months = zip(calendar.months, calendar.short_months, further, strict=True)
+    names = [{name, *short, *more} for name, short, more in months]
     assert len(set().union(*names)) == sum(len(one) for one in names)
     assert all(name == name.casefold() for one in names for name in one)
 
