@@ -33,7 +33,7 @@ _SEPARATOR = re.compile(
 )
 _ORIGINAL = re.compile(
     r"-{2,}\s*(?:original(?: message|nachricht)|ursprüngliche nachricht|message d.origine"
-    r"|mensaje original)\s*-{2,}|_{10,}",
+    r"|mensaje original|messaggio originale|oorspronkelijk bericht|mensagem original)\s*-{2,}|_{10,}",
     re.IGNORECASE,
 )
 _WARNING_TAG = re.compile(r"(?:(?:\[(?:external|ext|caution)[^\]]{0,40}\]|external:|caution:)\s*)+", re.IGNORECASE)
@@ -174,6 +174,8 @@ def _first_mark(lines: list[Line], *, folded: bool) -> _Mark | None:
                 return _Mark(_Kind.HEAD, number, number)
             if begins_history(lines, number):
                 return _Mark(_Kind.HISTORY, number, number)
+        elif text[0] in "DdVv*" and begins_history(lines, number):
+            return _Mark(_Kind.HISTORY, number, number)
     return None
 
 

@@ -34,18 +34,24 @@ _NO_MARKS = dict.fromkeys(range(4))
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _QUOTE_HEAD = re.compile(
     r"-{2,}\s*(?:original(?: message|nachricht)|forwarded message|ursprüngliche nachricht|message d.origine"
-    r"|mensaje original)\s*-{2,}|begin forwarded message:",
+    r"|mensaje original|messaggio originale|oorspronkelijk bericht|mensagem original)\s*-{2,}|begin forwarded message:",
     re.IGNORECASE,
 )
 _ATTRIBUTION = re.compile(
-    r"on .{5,200} wrote\s?:|am .{5,200} schrieb.{0,100}:|le .{5,200} a écrit\s?:|el .{5,200} escribió\s?:",
+    r"on .{5,200} wrote\s?:|am .{5,200} schrieb.{0,100}:|le .{5,200} a écrit\s?:|el .{5,200} escribió\s?:"
+    r"|il .{5,200} ha scritto\s?:|op .{5,200} (?:schreef.{0,100}|geschreven\s?):|(?:em|no|às) .{5,200} escreveu\s?:"
+    r"|\S.{0,200} escreveu \(.{5,80}\)\s?:",
     re.IGNORECASE,
 )
 _TELLS_TIME = re.compile(r"\d[:h]\d\d|\d.*@")
 """What makes a sentence over several lines an attribution: an hour, or a number and an address."""
 _MAX_ATTRIBUTION: Final = 3
 _BULLETS = " *•·-–_:"
-_HISTORY = (("from:", "sent:"), ("from:", "date:"), ("von:", "gesendet:"), ("de:", "envoyé:"), ("de:", "enviado:"))
+_HISTORY = (
+    ("from:", "sent:"), ("from:", "date:"), ("von:", "gesendet:"), ("de:", "envoyé:"), ("de:", "enviad"),
+    ("da:", "inviato:"), ("van:", "verzonden:"),
+)  # fmt: skip
+"""How the header of an older mail begins: with one word, and with the other one or two lines below."""
 _MAX_HISTORY_HEAD: Final = 6
 
 
@@ -178,14 +184,11 @@ def find_attribution(lines: list[Line], number: int) -> int | None:
 
 def _may_end_attribution(text: str) -> bool:
     end = text[-12:].replace(" :", ":").casefold()
-    return end.endswith(("wrote:", "écrit:", "escribió:", ">:", ")"))
+    return end.endswith(("wrote:", "écrit:", "escribió:", "scritto:", "geschreven:", "escreveu:", ">:", ")"))
 
 
 def begins_history(lines: list[Line], number: int) -> bool:
     """Return whether the header of an older mail begins at a line, as Outlook puts it above what it quotes."""
-    first = head_word(lines[number].text)
-    if first is None or first[0] != FROM:
-        return False
     head = _bare(lines[number].text)
     below = [line.text for line in lines[number + 1 : number + _MAX_HISTORY_HEAD]]
     if any(
@@ -193,6 +196,9 @@ def begins_history(lines: list[Line], number: int) -> bool:
         for word, next_word in _HISTORY
     ):
         return True
+    first = head_word(lines[number].text)
+    if first is None or first[0] != FROM:
+        return False
     return {DATE, SUBJECT} <= {word[0] for text in below if (word := head_word(text))}
 
 

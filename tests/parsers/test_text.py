@@ -286,6 +286,28 @@ def test_an_inline_style_shows_what_a_sheet_hides() -> None:
         "---------- Forwarded message ---------\nUnit: A000",
         "From: SiteLink\nSent: Friday\nUnit: A000",
         "Von: SiteLink\nGesendet: Freitag\nUnit: A000",
+        *[
+            f"{head}\n\nUnit: A000"
+            for head in (
+                "Il giorno ven 1 mag 2026 alle ore 09:30 Ann <a@example.com> ha scritto:",
+                "Il 01/05/26 09:30, Ann ha scritto:",
+                "Op vr 1 mei 2026 om 09:30 schreef Ann <a@example.com>:",
+                "Op 01-05-2026 om 09:30 schreef Ann:",
+                "Op 1 mei 2026 om 09:30 heeft Ann <a@example.com> het volgende geschreven:",
+                "Em sex., 1 de mai. de 2026 às 09:30, Ann <a@example.com> escreveu:",
+                "No dia 1 de mai. de 2026, às 09:30, Ann escreveu:",
+                "Ann <a@example.com> escreveu (sexta, 1/05/2026 à(s) 09:30):",
+                "Il giorno ven 1 mag 2026 alle ore 09:30 Ann\n<a@example.com> ha scritto:",
+                "Op vr 1 mei 2026 om 09:30 schreef Ann\n<a@example.com>:",
+                "Em sex., 1 de mai. de 2026 às 09:30,\nAnn <a@example.com>\nescreveu:",
+                "-----Messaggio originale-----",
+                "-----Oorspronkelijk bericht-----",
+                "-----Mensagem original-----",
+                "Da: Ann <a@example.com>\nInviato: venerdì 1 maggio 2026 09:30\nA: b@example.com\nOggetto: x",
+                "Van: Ann <a@example.com>\nVerzonden: vrijdag 1 mei 2026 09:30\nAan: b@example.com\nOnderwerp: x",
+                "De: Ann <a@example.com>\nEnviada em: sexta-feira, 1 de maio de 2026 09:30\nAssunto: x",
+            )
+        ],
     ],
 )
 def test_quoted_history_is_left_out(history: str) -> None:
