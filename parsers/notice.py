@@ -2,6 +2,7 @@
 
 import html as markup
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from email import message_from_bytes
 from email.utils import format_datetime
@@ -107,8 +108,11 @@ def _entity(part: Part) -> bytes:
     """Return a part as it stands, without the headers that are the mail's."""
     items = [(name, value) for name, value in part.message.raw_items() if name.lower().startswith("content-")]
     head = "".join(f"{name}: {value}\n" for name, value in items)
-    text = f"{head}\n{part.message.get_payload()}".replace("\r\n", "\n").replace("\n", "\r\n")
-    return text.encode("ascii", "surrogateescape")
+    bare = copy(part.message)
+    for name in set(bare.keys()):
+        del bare[name]
+    octets = head.encode("utf-8", "surrogateescape") + bare.as_bytes()  # get_payload would decode octets past ASCII
+    return octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
 def _rows(lines: Sequence[Line]) -> list[Row]:

@@ -227,10 +227,9 @@ def _headers_of(rule: Rule | None) -> frozenset[str]:
 def _rewrite(message: Message, work: _Work, path: str) -> None:
     """Redact an entity and what it holds, in place."""
     _rewrite_headers(message, work, is_mail=not path or message.get("from") is not None)
-    content = message.get_payload()
-    if isinstance(content, list):
+    if message.is_multipart():  # to ask a leaf for its payload would decode it by the charset that it declares
         message.preamble = message.epilogue = None
-        for place, child in enumerate(cast("list[Message]", content), 1):
+        for place, child in enumerate(cast("list[Message]", message.get_payload()), 1):
             _rewrite(child, work, f"{path}.{place}".lstrip("."))
         return
     if message.get_content_type() == "text/html":

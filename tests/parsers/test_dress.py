@@ -1,7 +1,9 @@
 """The dressings: what they write is what they are named for."""
 
 import datetime as dt
+from base64 import encodebytes
 from email import message_from_bytes
+from quopri import encodestring
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -79,6 +81,37 @@ def test_a_forward_is_dressed_as_the_mail_inside() -> None:
     assert (undone.chain, undone.subject, undone.from_address) == ((), "Move In Notification", "noreply@sitelink.com")
     assert undone.local_date == dt.datetime.fromisoformat("2026-05-01T09:30")
     assert len(read_mail(dress(forward, "rfc822")).chain) == 2
+
+
+FILE = "Unit,Größe\r\nA1,ü"
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "ascii", "idna", "none-such"])
+@pytest.mark.parametrize(
+    ("encoding", "octets"),
+    [
+        ("base64", encodebytes(FILE.encode())),
+        ("quoted-printable", encodestring(FILE.encode())),
+        ("8bit", FILE.encode()),
+        ("binary", FILE.encode()),
+        ("x-unknown", FILE.encode()),
+    ],
+)
+def test_a_file_goes_along_as_it_is(encoding: str, octets: bytes, charset: str) -> None:
+    """In whatever encoding and charset, and also where its octets are no text; so does the mail attached whole."""
+    kind = (
+        f'Content-Type: text/csv; charset={charset}; name="größe.csv"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n'
+    )
+    text = MAIL.partition(b"\r\n\r\n")[2]
+    head = (
+        MAIL.removesuffix(b"\r\n" + text) + b'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="b"\r\n\r\n'
+    )
+    raw = b"\r\n--b\r\n".join((head, b"\r\n" + text, kind.encode() + octets)) + b"\r\n--b--\r\n"
+    (file,) = (part for part in read_mail(raw).parts if part.file_name)
+    assert file.octets.decode().rstrip() == FILE
+    for name in ("text", "gmail-forward", "rfc822"):
+        dressed = [part for part in read_mail(dress(raw, name)).parts if part.file_name]
+        assert [part.octets.rstrip() for part in dressed] == [file.octets.rstrip()]
 
 
 def test_what_cannot_be_dressed_is_told() -> None:

@@ -327,3 +327,16 @@ def test_what_cannot_be_done_is_told(arguments: tuple[str, ...], code: int, word
     done = run("mail", "to-fixture", *arguments, cwd=tmp_path)
     assert (done.returncode, words in done.stderr.decode()) == (code, True), done.stderr
     assert not list(tmp_path.glob("a.*"))
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "idna", "none-such"])
+def test_a_file_of_eight_bits_is_redacted_whatever_charset_it_declares(charset: str) -> None:
+    """A charset that is no charset of texts is no reason to fail."""
+    raw = (
+        "From: noreply@sitelink.com\nTo: sitelink@demo.test\nSubject: Note\nDate: Fri, 01 May 2026 09:30:00 -0500\n"
+        "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\n\nHello\n--b\n"
+        f"Content-Type: text/csv; charset={charset}; name=a.csv\nContent-Transfer-Encoding: 8bit\n\n"
+        "Unit,Größe\nA1,ü\n--b--\n"
+    )
+    made = redact(raw.encode(), RULES, BOX)
+    assert any("Größe".encode() in octets for octets in contents(made.raw))
