@@ -15,7 +15,7 @@ from worker.shifting import shift_date
 _URL = r"(?:https?://|www\.)[^\s<>\"'\])]+"
 _EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
 _MONTH = (
-    r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mär|mai|okt|dez|janv|févr|avr|juin|juil|août|ene|abr|ago|dic|"
+    r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|jän|mär|mai|okt|dez|janv|févr|avr|juin|juil|août|ene|abr|ago|dic|"
     r"gen|mag|giu|lug|set|ott|fev|out|mrt|mei)[^\W\d_]{0,7}\.?"
 )
 _DATE = (
@@ -24,7 +24,7 @@ _DATE = (
     rf"|(?:\d{{1,2}}(?:st|nd|rd|th|\.|er)?,?\s+(?:of\s+|de\s+)?){_MONTH},?\s+(?:de\s+)?\d{{4}}"
     rf"|{_MONTH}\s+\d{{1,2}}(?:st|nd|rd|th)?,?\s+\d{{4}}"
 )
-_TIME = r"\d{1,2}:\d\d(?::\d\d)?"
+_TIME = r"\d{1,2}:\d\d(?::\d\d)?(?:\s[+-](?:0\d|1[0-4])(?:00|15|30|45))?"
 _SIZE = r"\d{1,3}\s?['′]?\s?[x×]\s?\d{1,3}"
 _PHONE = r"\+?\(?\d{2,4}\)?[ .-]\(?\d{2,4}\)?[ .-]\d{3,4}(?:[ .-]?\d{2,4})?"
 _NUMBER = r"(?=[\w./'#-]*\d)[^\W_](?:(?:[\w./'#-]|,(?=\d{2,3}(?!\d)))*[^\W_])?"

@@ -26,11 +26,25 @@ def test_numbers_keep_their_shape(token: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "token", ["05/01/2026", "2026-05-01", "May 1, 2026", "31st of December, 2017", "09:30", "10x20", "12", "0.00", "x"]
+    "token",
+    [
+        "05/01/2026",
+        "2026-05-01",
+        "May 1, 2026",
+        "31st of December, 2017",
+        "5. Jänner 2026",
+        "09:30",
+        "09:30:00 -0530",
+        "10x20",
+        "12",
+        "0.00",
+        "x",
+    ],
 )
 def test_dates_times_sizes_and_counts_stay(token: str) -> None:
     """What tells of nobody is left alone."""
     assert Disguise("s").text(f"a {token} b") == f"a {token} b"
+    assert "9577" not in Disguise("s").text("a 09:30 -9577 b")  # no zone
 
 
 def test_a_short_value_is_replaced_once_it_is_known() -> None:
