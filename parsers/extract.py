@@ -19,6 +19,7 @@ from parsers.mail import Mail
 from parsers.placeholders import is_merge_field
 from parsers.rule import Field, From, Rule, Source, Type
 from parsers.text import Line, label_key, normal
+from parsers.wrapped import may_go_on
 
 Values: TypeAlias = Mapping[str, Value]
 Block: TypeAlias = Mapping[str, Any]
@@ -77,6 +78,8 @@ class Extraction:
         self._rule = rule
         self._block = block
         self._fields = rule.all_fields if fields is None else fields
+        self._holds = fields is None
+        """Whether a value that is not certain holds the mail; else it is taken as far as it is read."""
         self.captures: list[Capture] = []
         self.nearest: dict[str, str] = {}
         self._unclear: dict[str, Capture] = {}
@@ -118,6 +121,8 @@ class Extraction:
         for field in self._fields:
             if field.type is Type.LIST:
                 self._check_continued(field)
+            elif field.type is Type.TEXT and field.pattern is None and self._holds and self._mail.text_kind != "html":
+                self._check_wrapped(field)
         return found
 
     def accounted(self) -> set[int]:
@@ -192,6 +197,22 @@ class Extraction:
             if one.raw[-1].isalpha() and goes_on(one.raw, field.split):  # signs are seen when it is parted
                 self._cut(field, one, "ends with what parts its items, so that one is left out")
 
+    def _check_wrapped(self, field: Field) -> None:
+        """Raise Invalid for a text that may go on in the line below, which nothing read: half of it is no value."""
+        for one in self.captures:
+            if one.field != field.name or one.source is not From.LABEL or one.line == len(self._mail.lines):
+                continue
+            line, below = self._mail.lines[one.line - 1 : one.line + 1]
+            if below.gap or len(below.cells) > 1 or opens_label(below.text) or one.end < len(line.text):
+                continue
+            if may_go_on(line.text, one.raw, below.text) and one.line + 1 not in self._captured():
+                raise Invalid(
+                    f"{self._rule.name}: the text of the field `{field.name}` ({_place(one)}) may go on in line "
+                    f"{one.line + 1} (if that says nothing, name it in `ignore_lines`): read the mail and enter the "
+                    f"event by hand ({self._rule.file}:{field.line})",
+                    (field.name,),
+                )
+
     def _cut(self, field: Field, found: Capture, why: str) -> NoReturn:
         raise Invalid(
             f"{self._rule.name}: the list of the field `{field.name}` ({_place(found)}) {why}: read the mail and enter "
@@ -231,7 +252,7 @@ class Extraction:
         if field.nth is not None:
             found = sorted(found, key=lambda one: (one.label_line, one.start))[field.nth - 1 : field.nth]
         stated = [one for one in found if one.raw != ""]
-        if self._labels.several:
+        if self._labels.several and self._holds:
             self._check_several(field, [one for one in found if one.raw == ""], stated)
         return stated
 
