@@ -5,7 +5,7 @@ MJML and its like write ``font-size:0`` around blocks that state theirs, to clos
 
 import re
 from collections.abc import Collection
-from typing import Final
+from typing import Final, NamedTuple
 
 from selectolax.lexbor import LexborNode
 
@@ -24,16 +24,24 @@ def without_size(style: str) -> str:
     return _STATED.sub("", style)
 
 
-def find_unsized(wrapper: LexborNode, wrappers: Collection[int], hidden: Collection[int]) -> list[LexborNode]:
-    """Return what is not shown of an element whose text has no size: all of it where nothing in it states one.
+class Sizes(NamedTuple):
+    """Elements by their numbers in memory."""
 
-    `wrappers` are the numbers in memory of all such elements, `hidden` those of all that a style hides.
-    """
-    unsized = _unsized_in(wrapper, wrappers, hidden)
+    wrappers: Collection[int]
+    """Those whose text has no size, and that nothing else hides."""
+    hidden: Collection[int]
+    """Those that a style of their own hides."""
+    by_sheets: Collection[int]
+    """Those to which style sheets give a size."""
+
+
+def find_unsized(wrapper: LexborNode, sizes: Sizes) -> list[LexborNode]:
+    """Return what is not shown of an element whose text has no size: all of it where nothing in it states one."""
+    unsized = _unsized_in(wrapper, sizes)
     return [wrapper] if unsized is None else unsized
 
 
-def _unsized_in(node: LexborNode, wrappers: Collection[int], hidden: Collection[int]) -> list[LexborNode] | None:
+def _unsized_in(node: LexborNode, sizes: Sizes) -> list[LexborNode] | None:
     """Return the texts and elements in a node that have no size; None when nothing in it has one."""
     unsized: list[LexborNode] = []
     has_sized = False
@@ -41,20 +49,28 @@ def _unsized_in(node: LexborNode, wrappers: Collection[int], hidden: Collection[
         if child.is_text_node:
             if (child.text_content or "").strip():
                 unsized.append(child)
-        elif child.mem_id in wrappers or _states_size(child):
+        elif child.mem_id in sizes.wrappers or _has_size(child, sizes):
             has_sized = True
-        elif child.mem_id not in hidden:
-            below = _unsized_in(child, wrappers, hidden)
+        elif child.mem_id not in sizes.hidden:
+            below = _unsized_in(child, sizes)
             has_sized = has_sized or below is not None
             unsized += [child] if below is None else below
     return unsized if has_sized else None
 
 
-def _states_size(node: LexborNode) -> bool:
-    """Return whether an element states a size at which its text is seen, whatever the size around it."""
-    stated = _STATED.findall(node.attributes.get("style") or "")
+def _has_size(node: LexborNode, sizes: Sizes) -> bool:
+    """Return whether an element has a size at which its text is seen, whatever the size around it."""
+    stated = states_size(node.attributes.get("style") or "")
+    if stated is None:
+        return node.mem_id in sizes.by_sheets or (node.tag == "font" and bool(node.attributes.get("size")))
+    return stated
+
+
+def states_size(declarations: str) -> bool | None:
+    """Return whether declarations state a size at which text is seen; None where they state none at all."""
+    stated = _STATED.findall(declarations)
     if not stated:
-        return node.tag == "font" and bool(node.attributes.get("size"))
+        return None
     name, value = stated[-1]
     words = value.lower().partition("!")[0].split()
     return any(_is_size(word if name else word.partition("/")[0]) for word in words)

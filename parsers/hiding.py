@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
 from parsers.errors import Unreadable
-from parsers.fontsize import find_unsized, without_size
+from parsers.fontsize import Sizes, find_unsized, states_size, without_size
 
 _MAX_KEPT_STYLE: Final = 500
 _MAX_KEPT_SHEET: Final = 20_000
@@ -88,7 +88,9 @@ def find_hidden(tree: LexborHTMLParser, *, has_sheets: bool, tags: int) -> list[
     hidden = [node for node, style in zip(nodes, styles, strict=True) if style in hiding] if hiding else []
     if unsized := {style for style in hiding if _is_unsized(style[0] or "", style[1] or "")}:
         wrappers = {node.mem_id for node, style in zip(nodes, styles, strict=True) if style in unsized}
-        hidden = _but_sized(hidden, wrappers)
+        numbers = {node.mem_id for node in hidden}
+        sizes = Sizes(wrappers, numbers, _sized_by_sheets(tree, tags) if has_sheets else ())
+        hidden = [one for node in hidden for one in (find_unsized(node, sizes) if node.mem_id in wrappers else (node,))]
     if has_sheets:
         known = {node.mem_id for node in hidden}
         hidden += [node for node in _hidden_by_sheets(tree, tags) if node.mem_id not in known]
@@ -106,13 +108,23 @@ def _is_unsized(style: str, bgcolor: str) -> bool:
     return "font" in style.lower() and not is_hidden.__wrapped__(without_size(style), bgcolor)
 
 
-def _but_sized(hidden: list[LexborNode], wrappers: set[int]) -> list[LexborNode]:
-    """Return what is hidden, without what has a size of its own within a wrapper whose text has none."""
-    numbers = {node.mem_id for node in hidden}
-    kept: list[LexborNode] = []
-    for node in hidden:
-        kept += find_unsized(node, wrappers, numbers) if node.mem_id in wrappers else [node]
-    return kept
+def _sized_by_sheets(tree: LexborHTMLParser, tags: int) -> set[int]:
+    """Return the elements to which style sheets give a size at which text is seen; none where that is too much work."""
+    rules: list[Rule] = []
+    winners: dict[int, bool] = {}
+    with suppress(Unreadable):
+        for sheet in tree.css("style"):
+            for selectors, text, is_known in blocks_of(sheet.text(), sheet.attributes.get("media") or ""):
+                is_sized = states_size(text)
+                if is_sized is not None and (is_known or not is_sized):
+                    important = any(
+                        "!" in value for name, value in _declarations(text) if name in ("font", "font-size")
+                    )
+                    rules += rules_of(selectors, [("font-size", not is_sized, important)])
+        found = match_rules(tree, [rule._replace(place=place) for place, rule in enumerate(rules)], tags)
+        for rule, nodes in sorted(found, key=lambda pair: (pair[0].weight, pair[0].place)):
+            winners |= dict.fromkeys([node.mem_id for node in nodes], not rule.hides)
+    return {mem_id for mem_id, is_sized in winners.items() if is_sized}
 
 
 @lru_cache(maxsize=1024)

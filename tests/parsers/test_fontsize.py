@@ -82,6 +82,35 @@ def test_wrappers_within_wrappers_are_each_told_for_themselves() -> None:
     assert lines_of("<html style='font-size:0'><body>a<font size=3>b</font>") == ["b"]
 
 
+@pytest.mark.parametrize(
+    ("sheet", "is_read"),
+    [
+        (".h{font-size:13px}", True),
+        ("p{color:red;font:13px Arial}", True),
+        ("p{font-size:1em} .h{font-size:13px}", True),
+        ("p{font-size:13px} .h{font-size:1em}", False),
+        ("p{font-size:13px;color:red!important} .h{font-size:1em}", False),
+        ("p{font-size:13px!important} .h{font-size:1em}", True),
+        (".h{font-size:100%}", False),
+        (".x{font-size:13px}", False),
+        ("@media (max-width:600px){.h{font-size:13px}}", False),
+        ("@media (unheard-of:1){.h{font-size:13px}}", False),
+        (".h{font-size:13px} .h{display:none}", False),
+        (".h{font-size:13px}" * 300, False),
+    ],
+)
+def test_a_size_that_a_sheet_states_shows_what_stands_in_no_size(sheet: str, is_read: bool) -> None:
+    """As that of a style does, where the sheet counts on a wide screen; where it is too much to match it shows none."""
+    page = "<div style='font-size:0'>Unit: A000<p class=h>Unit: B204</p></div><p>x"
+    assert lines_of(f"<style>{sheet}</style>{page}") == (["Unit: B204", "x"] if is_read else ["x"])
+
+
+def test_a_size_of_the_element_wins_over_that_of_a_sheet() -> None:
+    """What it states itself is none where it hangs on the size around it."""
+    page = "<style>p{font-size:13px}</style><div style='font-size:0'><p style='font-size:1em'>a</p><p>b</p></div>"
+    assert lines_of(page) == ["b"]
+
+
 def test_a_notice_in_wrappers_of_no_size_tells_its_event() -> None:
     """What generators of mails write around every block takes no event away, and none is read of what it hides."""
     raw = (FIXTURES / "sitelink" / "02-move-in-html.eml").read_bytes()
