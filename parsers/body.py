@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from parsers.bounds import Bounds
 from parsers.charset import decode
+from parsers.emphasis import bare_lines
 from parsers.errors import Unreadable
 from parsers.forward import Head, Unwrapped, may_hold_forward, says_forwarded, unwrap
 from parsers.html import read_html
@@ -207,7 +208,7 @@ def read_body(message: Message, subject: str) -> Body:
     reader = _Reader(subject)
     seen = reader.read(message, "")
     inside = unwrap(seen.lines, subject, folded=not seen.html) if seen.whole else Unwrapped(lines=seen.lines)
-    lines = inside.lines
+    lines = bare_lines(inside.lines)
     doubt = inside.doubt
     if reader.history or (reader.has_scripts and inside.history):
         doubt = doubt or "it quotes an older mail, and of which its structured data is cannot be known"

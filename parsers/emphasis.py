@@ -2,8 +2,20 @@
 
 import re
 
+from parsers.text import CELL, Line
+
 _STARS = re.compile(r"(?<![^\W_])(?<!\*)(\*{1,3})(?![\s*|])([^*]+)\1(?!\*)")
 _LOW_LINES = re.compile(r"(?<!\w)(_{1,2})(?![\s_|])([^_]+)\1(?!_)")
+
+
+def bare_lines(lines: list[Line]) -> list[Line]:
+    """Return readable lines without such marks."""
+    return [_bare(line) if "*" in line.text or "_" in line.text else line for line in lines]
+
+
+def _bare(line: Line) -> Line:
+    cells = tuple([without_emphasis(cell) for cell in line.cells])
+    return line if cells == line.cells else line._replace(text=CELL.join(cells).strip(), cells=cells)
 
 
 def without_emphasis(text: str) -> str:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from parsers.below import fields_of_ids, is_like_an_id, is_prose
 from parsers.convert import Value
-from parsers.emphasis import without_emphasis
 from parsers.errors import Incomplete, Invalid
 from parsers.files import json_value
 from parsers.labels import Labels, key_of_word, opens_label
@@ -58,7 +57,7 @@ def _may_go_on(text: str, below: Line, split: tuple[str, ...]) -> bool:
         return False
     if len(cells) == 1 and not below.gap and goes_on(text, split):
         return True
-    return continues(text, without_emphasis(cells[0]), split, is_apart=below.gap or len(cells) > 1)
+    return continues(text, cells[0], split, is_apart=below.gap or len(cells) > 1)
 
 
 def _holds(text: str, piece: str) -> bool:

@@ -6,7 +6,6 @@ from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
-from parsers.emphasis import without_emphasis
 from parsers.errors import nearest
 from parsers.text import CELL, Line, label_key, label_keys
 
@@ -44,17 +43,12 @@ class Labels:
             text, cells, _, is_header, _, _, beside = line
             if is_header:
                 continue
-            if "*" in text or "_" in text:
-                cells = tuple([without_emphasis(cell) for cell in cells])
             if beside and text.partition(":")[2] == "":
                 self._note_several(number, key, text, lines[number : number + beside])
             if ":" in text:
-                self._index(number, line, cells, lines[number] if number < len(lines) else None)
+                self._index(number, line, lines[number] if number < len(lines) else None)
             elif len(cells) == 2:
-                start = len(line.cells[0]) + 1  # one is the length of CELL
-                if cells is not line.cells:
-                    start = _start_in(line, cells, cells[1], start)
-                self._seen[key].append((number, cells[0], cells[1], start, ""))
+                self._seen[key].append((number, cells[0], cells[1], len(cells[0]) + 1, ""))  # 1: the length of CELL
 
     def _note_several(self, number: int, key: str, label: str, beside: tuple[Line, ...]) -> None:
         """Note a label beside which several lines stand, unless these hold labels of their own."""
@@ -94,8 +88,9 @@ class Labels:
                 return seen[near]
         return None
 
-    def _index(self, number: int, line: Line, cells: tuple[str, ...], below: Line | None) -> None:
-        """Note the labels of a line, whose `cells` are without marks of emphasis."""
+    def _index(self, number: int, line: Line, below: Line | None) -> None:
+        """Note the labels of a line."""
+        cells = line.cells
         offset = 0
         for place, cell in enumerate(cells):
             head, colon, rest = cell.partition(":")
@@ -107,7 +102,6 @@ class Labels:
             if colon or value:
                 stands_alone = bool(colon) and len(cells) == 1 and not value
                 under = _value_below(line, below) if stands_alone else ""
-                start = _start_in(line, cells, value, start)
                 self._seen[label_key(head)].append((number, head, value, start, under))
             offset += len(cell) + len(CELL)
 
@@ -116,17 +110,10 @@ def _is_label(key: str) -> bool:
     return key[:1].isalpha() and len(key) <= _MAX_LABEL
 
 
-def _start_in(line: Line, cells: tuple[str, ...], value: str, start: int) -> int:
-    """Return where a value stands in a line; `start`: where it would stand without the marks of emphasis."""
-    if cells is line.cells:
-        return start
-    return max(line.text.find(value, start), start)
-
-
 def _value_below(line: Line, below: Line | None) -> str:
     if below is None or below.gap or line.apart or len(below.cells) != 1 or opens_label(below.text):
         return ""
-    return without_emphasis(below.text)
+    return below.text
 
 
 def opens_label(text: str) -> bool:

@@ -74,9 +74,19 @@ def test_items_of_a_list_may_each_be_marked() -> None:
 
 
 def test_the_trace_tells_where_a_marked_value_stands() -> None:
-    """A capture names the columns of the value in the line as it is written."""
-    (capture,) = read("{label: Unit}", "Note\n*Unit:* *A12*\n").trace["captures"]
-    assert (capture["line"], capture["start"], capture["end"], capture["text"]) == (2, 9, 12, "A12")
+    """A capture names the columns of the value in the readable line, which is without marks."""
+    trace = read("{label: Unit}", "Note\n*Unit:* *A12*\n").trace
+    (capture,) = trace["captures"]
+    assert (capture["line"], capture["start"], capture["end"], capture["text"]) == (2, 6, 9, "A12")
+    assert trace["text"] == ["Note", "Unit: A12"]
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_patterns_run_on_a_text_without_marks(style: str) -> None:
+    """A `regex` field takes no mark for a part of its value, and a condition finds its words."""
+    more = "ignore_lines: [^By]"
+    text = style.format(label="Unit", value="A12") + "\nBy: us\n"
+    assert unit("{regex: '^Unit: ?(?P<value>[^ ]+)$'}", text, more=more) == "A12"
 
 
 def test_a_marked_label_below_another_one_is_no_value() -> None:
