@@ -48,7 +48,7 @@ def _said(case: Case, draft: Draft) -> list[tuple[int, int, Pair, Field]]:
     ]
 
 
-def _alone(case: Case, draft: Draft, chance: Random, *, typed: bool = False) -> tuple[int, int, Pair, Field] | None:
+def alone_in(case: Case, draft: Draft, chance: Random, *, typed: bool = False) -> tuple[int, int, Pair, Field] | None:
     """Return one pair that alone says what its field reads from labels."""
     said = _said(case, draft)
     counts = [sum(field is other for *_, other in said) for *_, field in said]
@@ -57,7 +57,7 @@ def _alone(case: Case, draft: Draft, chance: Random, *, typed: bool = False) -> 
     return chance.choice(alone) if alone else None
 
 
-def _with(draft: Draft, place: int, number: int, *pairs: Pair) -> Draft:
+def with_pairs(draft: Draft, place: int, number: int, *pairs: Pair) -> Draft:
     """Return a draft with other pairs in place of one."""
     run = draft.body[place]
     assert isinstance(run, Pairs)
@@ -86,16 +86,16 @@ def _without(case: Case, draft: Draft, field: Field, pair: Pair) -> Mutant:
 
 
 def label_renamed(case: Case, draft: Draft, chance: Random) -> Mutant | None:
-    found = _alone(case, draft, chance)
+    found = alone_in(case, draft, chance)
     free = [label for label in NEW_LABELS if label_of(label) not in case.labels]
     if found is None:
         return None
     place, number, pair, field = found
-    return _without(case, _with(draft, place, number, replace(pair, label=chance.choice(free))), field, pair)
+    return _without(case, with_pairs(draft, place, number, replace(pair, label=chance.choice(free))), field, pair)
 
 
 def label_misspelt(case: Case, draft: Draft, chance: Random) -> Mutant | None:
-    found = _alone(case, draft, chance)
+    found = alone_in(case, draft, chance)
     if found is None:
         return None
     place, number, pair, field = found
@@ -110,28 +110,28 @@ def label_misspelt(case: Case, draft: Draft, chance: Random) -> Mutant | None:
     )
     if label_of(label) in case.labels or not label_of(label):
         return None
-    return _without(case, _with(draft, place, number, replace(pair, label=label)), field, pair)
+    return _without(case, with_pairs(draft, place, number, replace(pair, label=label)), field, pair)
 
 
 def line_dropped(case: Case, draft: Draft, chance: Random) -> Mutant | None:
-    found = _alone(case, draft, chance)
+    found = alone_in(case, draft, chance)
     if found is None:
         return None
     place, number, pair, field = found
-    return _without(case, _with(draft, place, number), field, pair)
+    return _without(case, with_pairs(draft, place, number), field, pair)
 
 
 def label_dropped(case: Case, draft: Draft, chance: Random) -> Mutant | None:
     """Leave the value without its label."""
-    found = _alone(case, draft, chance)
+    found = alone_in(case, draft, chance)
     if found is None:
         return None
     place, number, pair, field = found
-    return _without(case, put(_with(draft, place, number), place + 1, Note(text=pair.value)), field, pair)
+    return _without(case, put(with_pairs(draft, place, number), place + 1, Note(text=pair.value)), field, pair)
 
 
 def value_emptied(case: Case, draft: Draft, chance: Random) -> Mutant | None:
-    found = _alone(case, draft, chance)
+    found = alone_in(case, draft, chance)
     if found is None:
         return None
     place, number, pair, field = found
@@ -140,7 +140,7 @@ def value_emptied(case: Case, draft: Draft, chance: Random) -> Mutant | None:
         value=chance.choice(("", "", " ", "\u00a0", "\u200b")),
         joint=":" if pair.joint.strip(" \u00a0") else pair.joint,
     )
-    return _without(case, _with(draft, place, number, empty), field, pair)
+    return _without(case, with_pairs(draft, place, number, empty), field, pair)
 
 
 def value_emptied_above_prose(case: Case, draft: Draft, chance: Random) -> Mutant | None:
@@ -152,19 +152,19 @@ def value_emptied_above_prose(case: Case, draft: Draft, chance: Random) -> Mutan
 
 
 def line_hidden(case: Case, draft: Draft, chance: Random) -> Mutant | None:
-    found = _alone(case, draft, chance)
+    found = alone_in(case, draft, chance)
     if found is None or draft.form is not Form.HTML:
         return None
     place, number, pair, field = found
-    return _without(case, _with(draft, place, number, replace(pair, hidden=True)), field, pair)
+    return _without(case, with_pairs(draft, place, number, replace(pair, hidden=True)), field, pair)
 
 
 def merge_field(case: Case, draft: Draft, chance: Random) -> Mutant | None:
-    found = _alone(case, draft, chance)
+    found = alone_in(case, draft, chance)
     if found is None:
         return None
     place, number, pair, field = found
-    broken = _with(draft, place, number, replace(pair, value=chance.choice(MERGE_FIELDS)))
+    broken = with_pairs(draft, place, number, replace(pair, value=chance.choice(MERGE_FIELDS)))
     return Mutant(draft=broken, must=Must.HELD, field=field, reasons=NO_VALUE)
 
 
@@ -197,17 +197,17 @@ def value_said_otherwise_elsewhere(case: Case, draft: Draft, chance: Random) -> 
 
 
 def value_that_is_none(case: Case, draft: Draft, chance: Random) -> Mutant | None:
-    found = _alone(case, draft, chance, typed=True)
+    found = alone_in(case, draft, chance, typed=True)
     if found is None:
         return None
     place, number, pair, field = found
-    broken = _with(draft, place, number, replace(pair, value=chance.choice(_BAD[field.type])))
+    broken = with_pairs(draft, place, number, replace(pair, value=chance.choice(_BAD[field.type])))
     return Mutant(draft=broken, must=Must.HELD, field=field, reasons=("invalid", "incomplete"))
 
 
 def value_cut(case: Case, draft: Draft, chance: Random) -> Mutant | None:
     """Cut a date short, so that no format reads it."""
-    found = _alone(case, draft, chance, typed=True)
+    found = alone_in(case, draft, chance, typed=True)
     if found is None or found[3].type not in (Type.DATE, Type.DATETIME):
         return None
     place, number, pair, field = found
@@ -215,7 +215,7 @@ def value_cut(case: Case, draft: Draft, chance: Random) -> Mutant | None:
     if not cut.strip() or cut.count("/") == 2 or cut.count("-") == 2:
         return None  # a shorter year or day may be a date all the same, and nothing is no date
     return Mutant(
-        draft=_with(draft, place, number, replace(pair, value=cut)), must=Must.HELD, field=field, reasons=NO_VALUE
+        draft=with_pairs(draft, place, number, replace(pair, value=cut)), must=Must.HELD, field=field, reasons=NO_VALUE
     )
 
 
@@ -229,8 +229,8 @@ def values_exchanged(case: Case, draft: Draft, chance: Random) -> Mutant | None:
     (place, number, date, field), (other_place, other_number, text, _) = chance.choice(typed), chance.choice(texts)
     if sum(one is field for *_, one in said) > 1:
         return None
-    draft = _with(draft, place, number, replace(date, value=text.value))
-    draft = _with(draft, other_place, other_number, replace(text, value=date.value))
+    draft = with_pairs(draft, place, number, replace(date, value=text.value))
+    draft = with_pairs(draft, other_place, other_number, replace(text, value=date.value))
     return Mutant(draft=draft, must=Must.HELD, reasons=NO_VALUE)
 
 
@@ -244,12 +244,12 @@ def odd_unit(case: Case, draft: Draft, chance: Random) -> Mutant | None:
     field = said[0][3]
     for place, number, pair, other in said:
         if other is field:
-            draft = _with(draft, place, number, replace(pair, value=odd))
+            draft = with_pairs(draft, place, number, replace(pair, value=odd))
     return Mutant(draft=draft, must=Must.HELD, reasons=("invalid", "incomplete"))
 
 
 def separator_lost(case: Case, draft: Draft, chance: Random) -> Mutant | None:
-    found = _alone(case, draft, chance)
+    found = alone_in(case, draft, chance)
     if found is None:
         return None
     place, number, pair, field = found
@@ -258,7 +258,7 @@ def separator_lost(case: Case, draft: Draft, chance: Random) -> Mutant | None:
         return None
     mutant = _without(
         case,
-        _with(draft, place, number, replace(pair, joint=chance.choice((" ", " = ", " - ", " -> ", "; ")))),
+        with_pairs(draft, place, number, replace(pair, joint=chance.choice((" ", " = ", " - ", " -> ", "; ")))),
         field,
         pair,
     )

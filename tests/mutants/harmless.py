@@ -202,7 +202,7 @@ def frame(case: Case, draft: Draft, chance: Random) -> Mutant | None:
     return same(replace(draft, frame=chance.randrange(1, len(FRAMES)))) if draft.form is Form.HTML else None
 
 
-def _old_text(case: Case, chance: Random) -> str:
+def old_text(case: Case, chance: Random) -> str:
     """Return values of another time, behind labels that the rule knows."""
     labels = chance.sample(sorted(case.labels), min(3, len(case.labels))) or ["unit"]
     return " ".join(f"{label.title()}: {chance.choice(_OLD)}" for label in labels)
@@ -213,7 +213,7 @@ def hidden_text(case: Case, draft: Draft, chance: Random) -> Mutant | None:
         return None
     tag, style = chance.choice(("div", "span", "p")), chance.choice(HIDING)
     attribute = chance.choice((f'style="{style}"', f'class="preheader" style="{style};color:#ffffff"', "hidden"))
-    hidden = Raw(html=f"<{tag} {attribute}>{_old_text(case, chance)}</{tag}>")
+    hidden = Raw(html=f"<{tag} {attribute}>{old_text(case, chance)}</{tag}>")
     return same(put(draft, chance.choice((0, len(draft.body))), hidden))
 
 
@@ -232,7 +232,7 @@ def comment(case: Case, draft: Draft, chance: Random) -> Mutant | None:
     if draft.form is not Form.HTML:
         return None
     place = chance.randint(0, len(draft.body))
-    return same(put(draft, place, Raw(html=f"<!-- {_old_text(case, chance)} -->")))
+    return same(put(draft, place, Raw(html=f"<!-- {old_text(case, chance)} -->")))
 
 
 def quoted_history(case: Case, draft: Draft, chance: Random) -> Mutant | None:

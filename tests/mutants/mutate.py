@@ -18,13 +18,14 @@ from tests.mutants.structured import HARMFUL_STRUCTURED, HARMLESS_STRUCTURED
 from tests.mutants.subjects import HARMFUL_SUBJECTS, HARMLESS_SUBJECTS, subject_taken_back
 from tests.mutants.tabular import HARMFUL_TABLES
 from tests.mutants.truth import Mutant, Verdict, judge
+from tests.mutants.typography import HARMFUL_TYPOGRAPHY, HARMLESS_TYPOGRAPHY
 
 _ALL_HARMLESS: Final = (
-    *HARMLESS, *HARMLESS_SUBJECTS, *HARMLESS_STRUCTURED, *HARMLESS_ATTACHED, *HARMLESS_JSON,
+    *HARMLESS, *HARMLESS_SUBJECTS, *HARMLESS_STRUCTURED, *HARMLESS_ATTACHED, *HARMLESS_JSON, *HARMLESS_TYPOGRAPHY,
 )  # fmt: skip
 _ALL_HARMFUL: Final = (
     *HARMFUL_LINES, *HARMFUL_SUBJECTS, *HARMFUL_TABLES, *HARMFUL_STRUCTURED, *HARMFUL_ATTACHED, *HARMFUL_JSON,
-    *HARMFUL_FORWARDS,
+    *HARMFUL_FORWARDS, *HARMFUL_TYPOGRAPHY,
 )  # fmt: skip
 HARMLESS_KINDS: Final[Mapping[str, Mutation]] = {kind.__name__: kind for kind in _ALL_HARMLESS}
 HARMFUL_KINDS: Final[Mapping[str, Mutation]] = {kind.__name__: kind for kind in _ALL_HARMFUL}
