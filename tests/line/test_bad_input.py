@@ -136,6 +136,29 @@ def test_a_reload_keeps_the_last_good_configuration(tmp_path: Path) -> None:
         assert up.unit(UNIT)["state"] == "tenant_denied"
 
 
+def test_a_reload_leaves_dev_what_it_is(tmp_path: Path) -> None:
+    """What was published on save is so after a SIGHUP: a rule saved then is live."""
+    pack = tmp_path / "rules" / "own.yaml"
+    pack.parent.mkdir()
+    rule = "pack: own\nsenders: [own.example.com]\nrules:\n  - {{id: it, when: {{subject: {}}}, ignore: A note.}}\n"
+    pack.write_text(rule.format("One"), "utf-8")
+    mailbox = (
+        '[[mailbox]]\naddress = "own@in.test"\nlocation = "OWN"\npms = ["own"]\ntrust = [{network = "127.0.0.0/8"}]\n'
+    )
+    with Gatepost(tmp_path / "up", f'[rules]\npaths = ["{pack.parent}"]\n{mailbox}', dev=True) as up:
+        up.hang_up()
+        wait_until(lambda: '"reloaded": true' in up.log(), what="the reload")
+        pack.write_text(rule.format("Two"), "utf-8")
+        note = b"From: a@own.example.com\r\nSubject: Two\r\nDate: Fri, 01 May 2026 09:30:00 -0500\r\n\r\nHello\r\n"
+
+        def is_live() -> bool:
+            up.send(note, to="own@in.test", sender="a@own.example.com")
+            up.settle()
+            return any(mail["state"] == "ignored" for mail in up.cli("mail", "list"))
+
+        wait_until(is_live, what="the saved rule being live")
+
+
 class Far:
     """A KISS stand-in that can be switched on and off, on a port that stays."""
 

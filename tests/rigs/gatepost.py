@@ -46,7 +46,7 @@ def run(*arguments: str, cwd: Path, stdin: bytes | None = None, **env: str) -> s
 class Gatepost:
     """A ``gatepost up`` (or another process with a ready file) in a folder."""
 
-    def __init__(self, folder: Path, config: str = "", *, command: str = "up", **env: str) -> None:
+    def __init__(self, folder: Path, config: str = "", *, command: str = "up", dev: bool = False, **env: str) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.config = folder / "gatepost.toml"
@@ -55,6 +55,7 @@ class Gatepost:
         text = text if "[store]" in text else text + f'\n[store]\nurl = "sqlite:///{folder / "gatepost.db"}"\n'
         self.config.write_text(text, "utf-8")
         self._command = command
+        self._options = ["--dev"] if dev else []
         self._env = env
         self.process: subprocess.Popen[bytes] | None = None
         self.ports: dict[str, str] = {}
@@ -76,7 +77,7 @@ class Gatepost:
         ready.unlink(missing_ok=True)
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*COMMAND, "--config", str(self.config), self._command, "--ready-file", str(ready)],
+                [*COMMAND, "--config", str(self.config), self._command, *self._options, "--ready-file", str(ready)],
                 cwd=self.folder,
                 env=environment(**self._env),
                 stdout=log,

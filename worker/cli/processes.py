@@ -1,6 +1,7 @@
 """``up``, ``receive``, ``work``, ``sweep``, ``serve``: the processes."""
 
 import datetime as dt
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,7 @@ def up(settings: Settings, ready_file: Path | None, dev: bool, story_now: str | 
 
     log.configure()
     if dev:
+        os.environ["GATEPOST_RULES__PUBLISH"] = "on_save"  # what a reload reads, too
         settings = settings.model_copy(update={"rules": settings.rules.model_copy(update={"publish": "on_save"})})
     clock = _clock_from(story_now) if story_now else utc_now
     _run(service.run_up(settings, ready_file=ready_file, clock=clock, say=lambda line: click.echo(line)))
