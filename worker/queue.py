@@ -28,6 +28,7 @@ from kombu.entity import Queue
 from kombu.exceptions import KombuError
 
 from worker import log, metrics
+from worker.broker import use_our_redis
 from worker.settings import Settings
 from worker.store.lanes import LaneKey
 
@@ -59,6 +60,7 @@ def make_app(settings: Settings) -> celery.Celery:
     app = celery.Celery(
         "gatepost", broker=_broker_url(settings), include=["worker.queue", "worker.child"], set_as_current=True
     )
+    use_our_redis()
     app.conf.update(
         task_default_queue=QUEUE,
         task_queues=[Queue(QUEUE)],
@@ -318,6 +320,7 @@ def run_worker(
             "--loglevel=WARNING",
             "--without-gossip",
             "--without-mingle",
+            "--without-heartbeat",  # it would hold up the loop for as long as the broker is away
             *arguments,
         ]
     )

@@ -12,7 +12,10 @@ import sqlalchemy as sa
 
 from tests.rigs import procfile, services
 from tests.rigs.gatepost import demo_mail, run
+from tests.rigs.kiss import TOKEN, served
 from tests.rigs.services import wait_until
+from worker.runtime import utc_now
+from worker.standins.faults import Faults
 from worker.store.database import Database
 from worker.store.tables import mails
 
@@ -183,6 +186,45 @@ def test_a_worker_whose_children_take_nothing_begins_anew(tmp_path: Path) -> Non
             assert _worker(processes) == worker
             assert not set(children) & set(_pool_children(processes))
             assert not any(_alive(pid) for pid in children)
+
+
+SLOW = """
+[[mailbox]]
+address = "far@in.test"
+location = "SITELINK"
+pms = ["sitelink"]
+trust = [{{network = "127.0.0.0/8"}}]
+destination = "far"
+[destination.far]
+kind = "kiss"
+base_url = "{url}"
+token_file = "{token}"
+"""
+
+
+def test_a_worker_whose_tasks_end_while_redis_is_away_goes_on(
+    tmp_path: Path, postgres_server: services.Postgres
+) -> None:
+    """All that the worker may hold ends while Redis is killed: it takes further messages once Redis is back."""
+    token = tmp_path / "token"
+    token.write_text(TOKEN, "utf-8")
+    slow = served("kiss-v2", *(f"SITELINK-P{number:03}" for number in (1, 2)), clock=utc_now, faults=Faults(delay_s=3))
+    with services.redis() as redis, slow as far:
+        url = postgres_server.database(f"away{os.getpid()}")
+        processes = procfile.Processes(
+            tmp_path / "line", store=url, broker=redis.url, more=SLOW.format(url=far.base_url, token=token)
+        )
+        text = processes.config.read_text("utf-8")
+        processes.config.write_text(text.replace("[queue]\n", "[queue]\nconcurrency = 1\n"), "utf-8")
+        with processes:
+            processes.send(mail_for(1), to="far@in.test")
+            wait_until(lambda: far.asked() != [], what="the call being on its way")
+            redis.kill()
+            wait_until(lambda: "Couldn't ack" in processes.log(), what="the task ending")
+            redis.start()
+            processes.send(mail_for(2), to="far@in.test")
+            wait_until(lambda: far.units()["SITELINK-P002"]["occupied"], seconds=60, what="the next mail being applied")
+            assert '"event": "stalled"' not in processes.log()
 
 
 def test_sqlite_is_refused_with_the_remedy(tmp_path: Path) -> None:
