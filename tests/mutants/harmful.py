@@ -351,7 +351,8 @@ def quoted_whole(case: Case, draft: Draft, chance: Random) -> Mutant | None:
 def hidden_whole(case: Case, draft: Draft, chance: Random) -> Mutant | None:
     if case.is_structured or draft.form is not Form.HTML:
         return None
-    inner = html_of(draft).partition("<body>")[2].partition("</body>")[0]
+    plain = replace(draft, style=0)  # a cell that states a size is seen within text of none
+    inner = html_of(plain).partition("<body>")[2].partition("</body>")[0]
     block = Raw(html=f'<p>Notice</p><div style="{chance.choice(HIDING)}">{inner}</div>')
     return _all_lost(case, replace(draft, body=(block,), frame=0, wire=replace(draft.wire, other="")))
 

@@ -6,7 +6,7 @@ from random import Random
 from typing import Final
 
 from parsers.below import fields_of_ids
-from parsers.rule import Type
+from parsers.rule import From, Type
 from tests.mutants.cases import Case
 from tests.mutants.draft import Draft, Form, Pair, Pairs, Raw, Setting, plain_of
 from tests.mutants.harmful import NO_VALUE, alone_in, with_pairs
@@ -110,13 +110,14 @@ def list_broken(case: Case, draft: Draft, chance: Random) -> Mutant | None:
 
 
 def placeholder_for_a_name(case: Case, draft: Draft, chance: Random) -> Mutant | None:
-    """Write a word for a lacking one where unit, tenant or ledger stands."""
+    """Write a word for a lacking one where unit, tenant or ledger stands; another place may still say which."""
     found = alone_in(case, draft, chance)
     if found is None or case.rule is None or found[3].name not in fields_of_ids(case.rule):
         return None
-    place, number, pair, _ = found
+    place, number, pair, field = found
     broken = with_pairs(draft, place, number, replace(pair, value=chance.choice(_NO_NAMES), joint=": "))
-    return Mutant(draft=broken, must=Must.HELD, reasons=(*NO_VALUE, "unmatched"))
+    by_label = all(source.kind is From.LABEL for source in field.sources)
+    return Mutant(draft=broken, must=Must.HELD if by_label else Must.SAME_OR_HELD, reasons=(*NO_VALUE, "unmatched"))
 
 
 HARMLESS_TYPOGRAPHY: Final[tuple[Mutation, ...]] = (emphasis, preformatted, unseen_text)
