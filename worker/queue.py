@@ -29,6 +29,7 @@ from kombu.exceptions import KombuError
 
 from worker import log, metrics
 from worker.broker import use_our_redis
+from worker.pool import use_our_pool
 from worker.settings import Settings
 from worker.store.lanes import LaneKey
 
@@ -312,6 +313,7 @@ def run_worker(
     _listen_to_hangups(on_hangup)
     threading.Thread(target=_watch_for_stall, args=(stalled_s, on_stall), name="stall-watch", daemon=True).start()
     signals.worker_shutting_down.connect(_bound_shutdown, weak=False)
+    use_our_pool()
     app.worker_main(
         [
             "--quiet",

@@ -227,6 +227,26 @@ def test_a_worker_whose_tasks_end_while_redis_is_away_goes_on(
             assert '"event": "stalled"' not in processes.log()
 
 
+def test_a_child_that_is_killed_before_the_first_message_is_replaced(
+    tmp_path: Path, postgres_server: services.Postgres
+) -> None:
+    """Redis is down when the worker starts, and one of its children is killed: it works with another one then."""
+    redis = services.Redis()
+    with procfile.Processes(
+        tmp_path, store=postgres_server.database(f"early{os.getpid()}"), broker=redis.url
+    ) as processes:
+        wait_until(lambda: len(_pool_children(processes)) == 2, what="the pool")
+        killed = _pool_children(processes)[0]
+        os.kill(killed, signal.SIGKILL)
+        redis.start()
+        try:
+            processes.send(mail_for(1))
+            wait_until(lambda: arrived(processes, 1), seconds=60, what="the unit being occupied")
+            wait_until(lambda: len(set(_pool_children(processes)) - {killed}) == 2, what="another child")
+        finally:
+            redis.kill()
+
+
 def test_sqlite_is_refused_with_the_remedy(tmp_path: Path) -> None:
     """Processes that share nothing but a file refuse SQLite and memory://, and say what to do."""
     for command in ("receive", "work", "sweep", "serve"):
